@@ -1,0 +1,36 @@
+package aggregate
+
+// Sizes are estimates in bytes, from above where it matters. A counter in a stored document takes some 490 bytes beside
+// its key and names, and 20 for each code in errormap, 55 in errorlist; in an update it has up to 18 fields, each with
+// the whole path before it.
+const (
+	cellBytes     = 256
+	storedCounter = 490
+	storedCode    = 75
+	updateFields  = 18
+	updateCode    = 24
+)
+
+// StoredBytes is about what the counter adds to its map in the stored document when it is new there.
+func (e *Entry) StoredBytes(k Key) int {
+	return storedCounter + len(k.Outer) + len(k.Name) + len(e.Identifier) + len(e.Human) + storedCode*len(e.Codes)
+}
+
+// updateBytes estimates what a new counter adds to an update, from the raw strings.
+func (f *Fold) updateBytes(dim Dim, k key) int {
+	n := f.in.names
+	path := len(dim.String())
+	switch dim {
+	case Errors:
+		path += 3
+	case Versions:
+		path += (len(n[k.a]) + len(n[k.b]) + 1) * 4 / 3
+	case KeyEndpoints, OauthEndpoints:
+		path += len(n[k.a]) + (len(n[k.b])+len(n[k.c])+1)*4/3
+	case APIEndpoints:
+		path += 2 * (len(n[k.a]) + len(n[k.b]) + len(n[k.c]) + 2)
+	default:
+		path += len(n[k.a])
+	}
+	return updateFields * (min(path, 2*MaxKey) + 28)
+}
