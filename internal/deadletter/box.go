@@ -1,0 +1,227 @@
+// Package deadletter keeps dead letters in a directory: JSON lines in append-only segments, read back without
+// duplicates.
+package deadletter
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/internal/pipeline"
+)
+
+// segmentBytes is where a segment ends and the next begins, so that expiry can remove whole files.
+const segmentBytes = 64 << 20
+
+// Box is the letter box of one process. It implements pipeline.LetterBox.
+type Box struct {
+	dir string
+
+	mu   sync.Mutex
+	file *os.File
+	size int64
+}
+
+var _ pipeline.LetterBox = (*Box)(nil)
+
+// Open makes the directory if need be. Only one process may write to it: the lock of the state directory sees to that.
+func Open(dir string) (*Box, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of dead letters: %w", err)
+	}
+	return &Box{dir: dir}, nil
+}
+
+// entry is a line: a letter, or a note that one was retried.
+type entry struct {
+	*pipeline.Letter
+	Retried *identity `json:"retried,omitempty"`
+}
+
+// identity tells letters apart.
+type identity struct {
+	Lineage  string `json:"lineage"`
+	Position string `json:"position"`
+	Sink     string `json:"sink"`
+}
+
+func identify(l *pipeline.Letter) identity { return identity{l.Lineage, l.Position, l.Sink} }
+
+// Store appends the letters and returns when they are on the disk.
+func (b *Box) Store(_ context.Context, letters []pipeline.Letter) error {
+	entries := make([]entry, len(letters))
+	for i := range letters {
+		entries[i].Letter = &letters[i]
+	}
+	return b.append(entries)
+}
+
+// MarkRetried notes that the letter went back into a list; it is not listed any more.
+func (b *Box) MarkRetried(l *pipeline.Letter) error {
+	id := identify(l)
+	return b.append([]entry{{Retried: &id}})
+}
+
+func (b *Box) append(entries []entry) error {
+	var lines []byte
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("encode a dead letter: %w", err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.write(lines); err != nil {
+		b.drop() // what was written in part is cut off by its missing line end; the next segment starts clean
+		return fmt.Errorf("store dead letters: %w", err)
+	}
+	return nil
+}
+
+func (b *Box) write(lines []byte) error {
+	if b.file != nil && b.size+int64(len(lines)) > segmentBytes {
+		b.drop()
+	}
+	if b.file == nil {
+		if err := b.next(); err != nil {
+			return err
+		}
+	}
+	n, err := b.file.Write(lines)
+	b.size += int64(n)
+	if err != nil {
+		return err
+	}
+	return b.file.Sync()
+}
+
+// next begins a segment; its name sorts by time and is never reused.
+func (b *Box) next() error {
+	for at := time.Now().UTC(); ; at = at.Add(time.Nanosecond) {
+		name := filepath.Join(b.dir, at.Format("20060102T150405.000000000Z")+".jsonl")
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		b.file, b.size = f, 0
+		return syncDir(b.dir)
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+func (b *Box) drop() {
+	if b.file != nil {
+		_ = b.file.Close() // everything that was acknowledged is synced
+		b.file = nil
+	}
+}
+
+// Close closes the segment in hand.
+func (b *Box) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop()
+	return nil
+}
+
+// Read lists the letters of a directory, oldest first, each once, without those retried since. A directory that is not
+// there has none. It may be called while a process writes.
+func Read(dir string) ([]pipeline.Letter, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	slices.Sort(names)
+	r := reader{at: make(map[identity]int)}
+	for _, name := range names {
+		if err := r.segment(name); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool { return l.ID == "" }), nil
+}
+
+type reader struct {
+	letters []pipeline.Letter
+	at      map[identity]int // where a letter stands in letters
+}
+
+// maxLine bounds a line: the largest element a process reads whole, in base64, and what stands around it.
+const maxLine = 256 << 20
+
+func (r *reader) segment(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("read dead letters: %w", err)
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+	for n := 1; sc.Scan(); n++ {
+		var e entry
+		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
+			if !sc.Scan() { // cut off by a crash before it was acknowledged
+				return nil
+			}
+			return fmt.Errorf("read dead letters: %s line %d is damaged: %w", filepath.Base(name), n, err)
+		}
+		r.take(e)
+	}
+	if err := sc.Err(); err != nil {
+		return fmt.Errorf("read dead letters: %s: %w", filepath.Base(name), err)
+	}
+	return nil
+}
+
+func (r *reader) take(e entry) {
+	switch {
+	case e.Retried != nil:
+		if i, ok := r.at[*e.Retried]; ok {
+			r.letters[i] = pipeline.Letter{}
+		}
+	case e.Letter != nil && e.Letter.ID != "":
+		id := identify(e.Letter)
+		if _, ok := r.at[id]; !ok {
+			r.at[id] = len(r.letters)
+			r.letters = append(r.letters, *e.Letter)
+		}
+	}
+}
+
+// Find returns the letters with that ID, or whose ID begins with it when that is unambiguous.
+func Find(letters []pipeline.Letter, id string) []pipeline.Letter {
+	var exact, begins []pipeline.Letter
+	for _, l := range letters {
+		if l.ID == id {
+			exact = append(exact, l)
+		} else if strings.HasPrefix(l.ID, id) {
+			begins = append(begins, l)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return begins
+}

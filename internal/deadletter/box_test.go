@@ -1,0 +1,92 @@
+package deadletter
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/pipeline"
+)
+
+func letter(position, sink string) pipeline.Letter {
+	return pipeline.Letter{
+		ID: "id-" + position, Sink: sink, Reason: "does not decode", Time: time.Unix(1, 0).UTC(), Lineage: "l",
+		Position: position, Bytes: []byte{0, 1, 0xff},
+	}
+}
+
+func TestLettersAreReadOnce(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second, third := letter("1", "*"), letter("2", "raw"), letter("2", "search")
+	for _, ls := range [][]pipeline.Letter{{first}, {first, second}, {third}} {
+		if err := b.Store(t.Context(), ls); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.MarkRetried(&second); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	if err := b.Store(t.Context(), []pipeline.Letter{second}); err != nil { // a redelivery after the retry
+		t.Fatal(err)
+	}
+	got, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]pipeline.Letter{first, third}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestLineCutByACrashIsIgnoredAndDamageIsNot(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Store(t.Context(), []pipeline.Letter{letter("1", "*")}); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	names, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	data, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(names[0], append(data, `{"id":"x`...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Read(dir); err != nil || len(got) != 1 {
+		t.Errorf("with a torn line: %d letters, error %v; want 1 and none", len(got), err)
+	}
+	if err := os.WriteFile(names[0], append([]byte("{broken\n"), data...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(dir); err == nil {
+		t.Error("a damaged line before a good one went unnoticed")
+	}
+}
+
+func TestReadOfNothing(t *testing.T) {
+	if got, err := Read(filepath.Join(t.TempDir(), "none")); err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	ls := []pipeline.Letter{letter("1", "*"), letter("10", "*")}
+	if got := Find(ls, "id-1"); len(got) != 1 || got[0].Position != "1" {
+		t.Errorf("an exact ID found %v", got)
+	}
+	if got := Find(ls, "id-"); len(got) != 2 {
+		t.Errorf("a beginning found %d letters, want both", len(got))
+	}
+}

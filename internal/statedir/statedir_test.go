@@ -1,0 +1,49 @@
+package statedir
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestIdentityOutlivesTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	a, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second process got %v, want ErrLocked", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if a.Token != b.Token || a.Home != b.Home || len(a.Token) != 32 {
+		t.Errorf("identity changed: %q %q, then %q %q", a.Token, a.Home, b.Token, b.Home)
+	}
+	other, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if other.Token == b.Token || other.Home == b.Home {
+		t.Error("two directories share an identity")
+	}
+}
+
+func TestDamagedIdentityIsSaid(t *testing.T) {
+	path := t.TempDir()
+	if err := os.WriteFile(filepath.Join(path, "identity.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := Open(path); err == nil {
+		d.Close()
+		t.Error("a damaged identity was taken")
+	}
+}
