@@ -64,14 +64,15 @@ func address(t testing.TB, env, what string) string {
 	t.Helper()
 	value := os.Getenv(env)
 	if value == "" {
-		unavailable(t, "%s is not set, so there is no %s to test against; "+
+		Unavailable(t, "%s is not set, so there is no %s to test against; "+
 			"run `make test`, or `make servers` and source what it prints", env, what)
 	}
 	return value
 }
 
-// unavailable skips t, or fails it where servers are required.
-func unavailable(t testing.TB, format string, args ...any) {
+// Unavailable skips t, or fails it where servers are required. The message
+// names what is missing and how to get it.
+func Unavailable(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" || os.Getenv(EnvRequire) == "1" {
 		t.Fatalf(format, args...)

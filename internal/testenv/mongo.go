@@ -22,7 +22,7 @@ func StartMongo(t testing.TB, args ...string) *MongoServer {
 	t.Helper()
 	bin, err := install.Mongod()
 	if err != nil {
-		unavailable(t, "no private MongoDB: %v", err)
+		Unavailable(t, "no private MongoDB: %v", err)
 	}
 	server, err := launch.Mongo(t.Context(), bin, t.TempDir(), args...)
 	s := &MongoServer{private: own(t, server, err)}

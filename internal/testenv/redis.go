@@ -22,7 +22,7 @@ func StartRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
 	bin, err := install.RedisServer()
 	if err != nil {
-		unavailable(t, "no private Redis: %v", err)
+		Unavailable(t, "no private Redis: %v", err)
 	}
 	server, err := launch.Redis(t.Context(), bin, t.TempDir(), args...)
 	s := &RedisServer{private: own(t, server, err)}

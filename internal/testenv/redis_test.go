@@ -6,10 +6,7 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestPrivateRedisSurvivesKillWithItsData(t *testing.T) {
 	server := StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")

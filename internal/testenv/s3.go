@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -47,9 +49,14 @@ func S3(t testing.TB) S3Bucket {
 	return b
 }
 
-// Client returns an S3 client for the bucket's endpoint.
+// Client returns an S3 client for the bucket's endpoint. It leaves no idle
+// connection behind that a test for leaks would find.
 func (b S3Bucket) Client() *s3.Client {
+	noKeepAlive := awshttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+		tr.DisableKeepAlives = true
+	})
 	return s3.New(s3.Options{
+		HTTPClient:   noKeepAlive,
 		BaseEndpoint: aws.String(b.Endpoint),
 		Region:       b.Region,
 		UsePathStyle: true,

@@ -67,7 +67,7 @@ func (in *Installer) lockApt(ctx context.Context) (func(), error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, fmt.Errorf("make the cache directory: %w", err)
 	}
-	return lock(ctx, filepath.Join(base, "apt.lock"))
+	return Lock(ctx, filepath.Join(base, "apt.lock"))
 }
 
 // aptInstall installs, and fetches the list of packages first where there is

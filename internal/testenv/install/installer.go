@@ -44,7 +44,7 @@ func (in *Installer) cached(ctx context.Context, component, version, file string
 	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
 		return "", fmt.Errorf("make the cache directory: %w", err)
 	}
-	unlock, err := lock(ctx, filepath.Join(base, component, version+".lock"))
+	unlock, err := Lock(ctx, filepath.Join(base, component, version+".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -78,9 +78,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// lock takes the file lock at path, which the system gives back when this
+// Lock takes the file lock at path, which the system gives back when this
 // process ends in whatever way, and waits for whoever holds it.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// maxLog bounds what is kept of a server's output. The first part says why a
-// start failed and the last part why a run failed, so both ends are kept.
-const maxLog = 1 << 20
-
 // Log keeps the output of a child. It is an io.Writer for exec.Cmd and may be
-// read while the child writes.
+// read while the child writes. The zero value keeps everything.
 type Log struct {
+	// Limit bounds, in bytes, what is kept of an output that may be long: its
+	// beginning, which says why a start failed, and its end, which says why a
+	// run failed. Zero keeps everything.
+	Limit int
+
 	mu      sync.Mutex
 	head    []byte
 	tail    []byte
@@ -26,14 +27,19 @@ type Log struct {
 func (l *Log) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rest := b
-	if room := maxLog/2 - len(l.head); room > 0 {
+	if l.Limit == 0 {
+		l.head = append(l.head, b...)
+		return len(b), nil
+	}
+	half, rest := l.Limit/2, b
+	if room := half - len(l.head); room > 0 {
 		n := min(room, len(rest))
 		l.head = append(l.head, rest[:n]...)
 		rest = rest[n:]
 	}
 	l.tail = append(l.tail, rest...)
-	if over := len(l.tail) - maxLog/2; over > maxLog/8 {
+	// Some slack, so that not every line moves the whole tail.
+	if over := len(l.tail) - half; over > half/4 {
 		l.tail = append(l.tail[:0], l.tail[over:]...)
 		l.dropped += over
 	}
@@ -57,7 +63,7 @@ func (l *Log) Reset() {
 	l.head, l.tail, l.dropped = nil, nil, 0
 }
 
-// Contains says whether text was written, in one piece.
+// Contains says whether text is in what was kept.
 func (l *Log) Contains(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

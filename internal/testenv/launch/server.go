@@ -17,6 +17,8 @@ const (
 	stopGrace = 5 * time.Second
 	// startAttempts covers a port that somebody else took in between.
 	startAttempts = 3
+	// logLimit is what is kept of a server's output.
+	logLimit = 1 << 20
 )
 
 // Server is one server process that can be ended and started again on the same
@@ -44,7 +46,7 @@ func startServer(ctx context.Context, command func(port int) Command,
 			return nil, err
 		}
 		s := &Server{
-			Addr: fmt.Sprintf("127.0.0.1:%d", port), Log: &Log{},
+			Addr: fmt.Sprintf("127.0.0.1:%d", port), Log: &Log{Limit: logLimit},
 			command: command, ready: ready, port: port,
 		}
 		if err = s.Start(ctx); err == nil {
