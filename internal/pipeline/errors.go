@@ -50,6 +50,8 @@ func Classify(err error) (Class, time.Duration) {
 type PartialError struct {
 	Retry []int // indices into Batch.Items, ascending
 	Err   error // why, for the log; its class and RetryAfter count
+
+	result Result // what became of the rest
 }
 
 func (p *PartialError) Error() string {

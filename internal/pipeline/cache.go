@@ -1,0 +1,210 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"sluice/internal/record"
+)
+
+// cache holds the decoded chunks of one stream, so that lanes at the same place share them. What no lane holds stays
+// until the memory is wanted, or every lane has passed it.
+type cache struct {
+	stream Stream
+	shapes *shapes
+	store  *store
+
+	mu      sync.Mutex
+	chunks  []*chunk // in no order; a handful
+	loading map[Position]chan struct{}
+}
+
+// store is what the caches of all streams share: the budget and the clock of last use.
+type store struct {
+	mem *memory
+
+	mu     sync.Mutex
+	clock  uint64
+	caches map[*cache]struct{}
+}
+
+func newStore(limit int64) *store {
+	s := &store{mem: newMemory(limit), caches: make(map[*cache]struct{})}
+	s.mem.evict = s.evict
+	return s
+}
+
+func (s *store) cache(st Stream, sh *shapes) *cache {
+	c := &cache{stream: st, shapes: sh, store: s, loading: make(map[Position]chan struct{})}
+	s.mu.Lock()
+	s.caches[c] = struct{}{}
+	s.mu.Unlock()
+	return c
+}
+
+func (s *store) tick() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock++
+	return s.clock
+}
+
+// evict lets go of the chunks that nobody holds, least recently used first, until n bytes are free.
+func (s *store) evict(n int64) {
+	type candidate struct {
+		c    *cache
+		ch   *chunk
+		used uint64
+	}
+	var idle []candidate
+	s.mu.Lock()
+	for c := range s.caches {
+		c.mu.Lock()
+		for _, ch := range c.chunks {
+			if ch.refs == 0 {
+				idle = append(idle, candidate{c, ch, ch.used})
+			}
+		}
+		c.mu.Unlock()
+	}
+	s.mu.Unlock()
+	slices.SortFunc(idle, func(a, b candidate) int { return cmp.Compare(a.used, b.used) })
+	for _, i := range idle {
+		if s.mem.inUse()+n <= s.mem.limit {
+			return
+		}
+		i.c.drop(i.ch)
+	}
+}
+
+// get returns the chunk that holds the position, and the caller's hold on it; release ends the hold. It reads at most
+// limit bytes unless the first element alone is larger. With wait false it returns nil rather than wait for memory.
+func (c *cache) get(ctx context.Context, claim Claim, index uint32, limit int64, wait bool) (*chunk, error) {
+	at := Position{claim.ID, index}
+	for {
+		ch, busy := c.find(at)
+		if ch != nil {
+			return ch, nil
+		}
+		if busy == nil {
+			return c.load(ctx, claim, at, limit, wait)
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// find returns a chunk with a hold on it, or the channel to wait for, or neither: then the caller loads.
+func (c *cache) find(at Position) (*chunk, <-chan struct{}) {
+	used := c.store.tick()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ch := range c.chunks {
+		if ch.claim == at.Claim && ch.from <= at.Index && at.Index < ch.to {
+			ch.refs++
+			ch.used = used
+			return ch, nil
+		}
+	}
+	if busy, ok := c.loading[at]; ok {
+		return nil, busy
+	}
+	c.loading[at] = make(chan struct{})
+	return nil, nil
+}
+
+func (c *cache) load(ctx context.Context, claim Claim, at Position, limit int64, wait bool) (*chunk, error) {
+	ch, err := c.read(ctx, claim, at.Index, limit, wait)
+	used := c.store.tick()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.loading[at])
+	delete(c.loading, at)
+	if ch == nil || err != nil {
+		return nil, err
+	}
+	ch.refs, ch.used = 1, used
+	c.chunks = append(c.chunks, ch)
+	return ch, nil
+}
+
+func (c *cache) read(ctx context.Context, claim Claim, index uint32, limit int64, wait bool) (*chunk, error) {
+	shape, err := c.shapes.get(claim.Shape)
+	if err != nil {
+		return nil, Fatal(err)
+	}
+	end := min(claim.Len, index-index%record.Span+record.Span)
+	limit = min(limit, int64(end-index)*typicalRecord+minRead)
+	if wait {
+		err = c.store.mem.take(ctx, limit)
+	} else if !c.store.mem.tryTake(limit) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	payloads := max(limit-int64(end-index)*perRecord, limit/4)
+	elements, err := c.stream.Read(ctx, claim.ID, index, end-index, payloads)
+	if err != nil || len(elements) == 0 {
+		c.store.mem.give(limit)
+		return nil, err
+	}
+	d := decoding{kind: c.stream.Kind(), format: c.stream.Format(), claim: claim, shape: shape}
+	ch := d.chunk(index, elements)
+	c.store.mem.adjust(ch.bytes - limit)
+	return ch, nil
+}
+
+const (
+	typicalRecord = 8 << 10 // what is reserved for a record before its size is known
+	minRead       = 256 << 10
+)
+
+func (c *cache) release(ch *chunk) {
+	c.mu.Lock()
+	ch.refs--
+	c.mu.Unlock()
+	c.store.mem.wake() // who waits for memory may evict it now
+}
+
+// drop removes a chunk if nobody holds it.
+func (c *cache) drop(ch *chunk) {
+	c.mu.Lock()
+	i := slices.Index(c.chunks, ch)
+	free := i >= 0 && ch.refs == 0
+	if free {
+		c.chunks = slices.Delete(c.chunks, i, i+1)
+	}
+	c.mu.Unlock()
+	if free {
+		c.store.mem.give(ch.bytes)
+	}
+}
+
+// passed lets go of what lies below the position, which every lane has passed.
+func (c *cache) passed(p Position) {
+	c.mu.Lock()
+	var done []*chunk
+	for _, ch := range c.chunks {
+		if ch.refs == 0 && (Position{ch.claim, ch.to}).Compare(p) <= 0 {
+			done = append(done, ch)
+		}
+	}
+	c.mu.Unlock()
+	for _, ch := range done {
+		c.drop(ch)
+	}
+}
+
+// close lets go of everything; no lane holds a chunk any more.
+func (c *cache) close() {
+	c.store.mu.Lock()
+	delete(c.store.caches, c)
+	c.store.mu.Unlock()
+	c.passed(Position{ClaimID{Epoch{1 << 62, 0}, 0}, 0})
+}

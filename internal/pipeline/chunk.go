@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"fmt"
+	"sync"
+	"time"
+	"unsafe"
+
+	"sluice/internal/record"
+)
+
+// chunk is a run of a claim's elements, decoded once and shared by the lanes that are at the same place.
+type chunk struct {
+	claim    ClaimID
+	from, to uint32
+	items    []Item
+	dead     []deadElement // ascending by index: poison and absurd times, dead for every sink
+	bytes    int64
+
+	letters sync.Mutex // held while the dead letters are being stored
+	stored  bool
+
+	// guarded by the cache
+	refs int
+	used uint64
+}
+
+// deadElement is an element that no sink will ever get.
+type deadElement struct {
+	index  uint32
+	id     record.ID
+	reason string
+	bytes  []byte
+	length int64
+}
+
+// perRecord is what a decoded record weighs beside its payload.
+const perRecord = int64(unsafe.Sizeof(record.Record{})+unsafe.Sizeof(Item{})) + 160 // some ten tags
+
+// decoding turns elements into chunks.
+type decoding struct {
+	kind   Kind
+	format record.Format
+	claim  Claim
+	shape  *shaped
+}
+
+func (d *decoding) chunk(from uint32, elements []Element) *chunk {
+	c := &chunk{claim: d.claim.ID, from: from, to: from + uint32(len(elements))}
+	c.items = make([]Item, 0, len(elements))
+	if d.kind == Uptime {
+		d.uptimes(c, elements)
+	} else {
+		d.records(c, elements)
+	}
+	for i := range elements {
+		c.bytes += int64(len(elements[i].Payload)) + perRecord
+	}
+	return c
+}
+
+func (d *decoding) records(c *chunk, elements []Element) {
+	var dec record.Decoder
+	recs := make([]record.Record, len(elements))
+	for i := range elements {
+		el, index, r := &elements[i], c.from+uint32(i), &recs[i]
+		if err := decodable(el); err != nil {
+			d.bury(c, index, el, d.claim.Time, err)
+			continue
+		}
+		if err := dec.Decode(d.format, el.Payload, r); err != nil {
+			d.bury(c, index, el, d.claim.Time, fmt.Errorf("does not decode: %w", err))
+			continue
+		}
+		if err := d.acceptable(r.TimeStamp); err != nil {
+			d.bury(c, index, d.shown(el, r), r.TimeStamp, err)
+			continue
+		}
+		d.hide(r)
+		c.items = append(c.items, Item{Index: index, ID: record.MakeID(r.TimeStamp, el.Hash), Record: r, Raw: el.Payload})
+	}
+}
+
+func (d *decoding) uptimes(c *chunk, elements []Element) {
+	ups := make([]record.Uptime, len(elements))
+	for i := range elements {
+		el, index, u := &elements[i], c.from+uint32(i), &ups[i]
+		err := decodable(el)
+		if err == nil {
+			if err = record.DecodeUptime(el.Payload, u); err != nil {
+				err = fmt.Errorf("does not decode: %w", err)
+			}
+		}
+		if err == nil {
+			err = d.acceptable(u.TimeStamp)
+		}
+		if err != nil {
+			d.bury(c, index, el, d.claim.Time, err)
+			continue
+		}
+		c.items = append(c.items, Item{Index: index, ID: record.MakeID(u.TimeStamp, el.Hash), Uptime: u, Raw: el.Payload})
+	}
+}
+
+// decodable tells whether the element is there as a whole.
+func decodable(el *Element) error {
+	if el.Len > int64(len(el.Payload)) {
+		return fmt.Errorf("oversize: %d bytes are more than this process reads of one element", el.Len)
+	}
+	return nil
+}
+
+// acceptable holds a record's own time against the window around the claim's: never against now, so that a redelivery
+// decides alike.
+func (d *decoding) acceptable(t time.Time) error {
+	a := d.shape.record.Accept
+	first, last := d.claim.Time.Add(-a.Past), d.claim.Time.Add(a.Future)
+	if t.Before(first) || t.After(last) {
+		return fmt.Errorf("absurd time: %s lies outside the accepted %s to %s",
+			t.UTC().Format(time.RFC3339), first.UTC().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (d *decoding) bury(c *chunk, index uint32, el *Element, t time.Time, why error) {
+	c.dead = append(c.dead, deadElement{
+		index: index, id: record.MakeID(t, el.Hash), reason: why.Error(), bytes: el.Payload, length: el.Len,
+	})
+}
+
+// hide applies what is to be masked and dropped before any sink sees the record.
+func (d *decoding) hide(r *record.Record) {
+	if d.shape.record.DropBodies {
+		record.DropBodies(r)
+	}
+	if d.shape.masker != nil {
+		d.shape.masker.Apply(r)
+	}
+}
+
+// shown is the element as it may be kept: what is masked everywhere is masked in a dead letter too.
+func (d *decoding) shown(el *Element, r *record.Record) *Element {
+	if !d.shape.masks() {
+		return el
+	}
+	d.hide(r)
+	payload := encode(d.format, r)
+	return &Element{Payload: payload, Len: int64(len(payload)), Hash: el.Hash}
+}
+
+func encode(f record.Format, r *record.Record) []byte {
+	if f == record.Protobuf {
+		return record.AppendProtobuf(nil, r)
+	}
+	return record.AppendMsgpack(nil, r)
+}

@@ -1,0 +1,157 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// lane is one sink on one stream: it reads at its own cursor and at its own pace.
+type lane struct {
+	run    *runner
+	drain  *drainage
+	stream Stream
+	cache  *cache
+	limits Batching
+	box    LetterBox
+	log    *slog.Logger
+
+	hard    context.Context // of what must not be cut off by an orderly shutdown: calls in flight, dead letters
+	members Members
+	settler *settler
+	buffer  []Item // of the batch in hand
+
+	next    atomic.Pointer[Position] // what is read next; for the cache and the status
+	idle    atomic.Bool              // nothing left to read at the moment
+	mu      sync.Mutex
+	rewound chan struct{} // closed by rewind
+	gen     int
+}
+
+// Batching bounds a batch.
+type Batching struct {
+	Records int
+	Bytes   int64
+}
+
+var errRewound = errors.New("the lane was rewound")
+
+func newLane(r *runner, d *drainage, limits Batching, box LetterBox) *lane {
+	st, id := d.stream, d.stream.ID()
+	l := &lane{
+		run: r, drain: d, stream: st, cache: d.cache, limits: limits, box: box, hard: d.hard, members: st.Members(r.name),
+		log:     r.log.With("source", id.Source, "list", id.List),
+		rewound: make(chan struct{}),
+	}
+	l.settler = newSettler(st, r.name, r.settled)
+	l.next.Store(&Position{})
+	return l
+}
+
+// work delivers claim after claim until the context ends: with the stream, or at the shutdown.
+func (l *lane) work(ctx context.Context) {
+	for {
+		err := l.deliverAll(ctx)
+		switch {
+		case errors.Is(err, errRewound):
+			if l.settler.drained(ctx) != nil {
+				return
+			}
+		case ctx.Err() != nil:
+			return
+		default:
+			l.log.Warn("delivery stops for a moment", "err", err)
+			if sleep(ctx, l.run.backoff.Max/10) != nil {
+				return
+			}
+		}
+	}
+}
+
+// deliverAll goes from the cursor on through every claim that owes this sink.
+func (l *lane) deliverAll(ctx context.Context) error {
+	rewound, gen := l.generation()
+	var last ClaimID
+	for {
+		claims, changed := l.stream.Claims()
+		for i := range claims {
+			c := &claims[i]
+			if c.ID.Compare(last) <= 0 {
+				continue
+			}
+			if l.owed(c) {
+				l.idle.Store(false)
+				if err := l.deliverClaim(ctx, c, gen); err != nil {
+					return err
+				}
+			}
+			last = c.ID
+			l.at(Position{c.ID, c.Len})
+		}
+		l.settler.prune(claims)
+		l.idle.Store(true)
+		l.run.caughtUp()
+		select {
+		case <-changed:
+		case <-rewound:
+			return errRewound
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (l *lane) owed(c *Claim) bool {
+	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len && l.serves(c)
+}
+
+// serves tells whether this sink is the one that the claim means by its name: one of another type under the same name
+// is not.
+func (l *lane) serves(c *Claim) bool {
+	sh, err := l.cache.shapes.get(c.Shape)
+	if err != nil {
+		return true // the delivery will say what is wrong
+	}
+	return sh.sinks[l.run.name].kind == l.run.kind
+}
+
+func (l *lane) deliverClaim(ctx context.Context, c *Claim, gen int) error {
+	for index := l.settler.cursor(c); index < c.Len; {
+		l.at(Position{c.ID, index})
+		end, err := l.run.deliver(ctx, l, *c, index, gen)
+		if err != nil {
+			return err
+		}
+		index = end
+	}
+	return nil
+}
+
+func (l *lane) at(p Position) {
+	l.next.Store(&p)
+	l.drain.letGo()
+}
+
+// rewind makes the lane start again from its cursor. It is called by the runner of a gatherer.
+func (l *lane) rewind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gen++
+	l.settler.forget()
+	close(l.rewound)
+	l.rewound = make(chan struct{})
+}
+
+func (l *lane) generation() (<-chan struct{}, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rewound, l.gen
+}
+
+func (l *lane) current(gen int) bool {
+	_, now := l.generation()
+	return now == gen
+}

@@ -1,0 +1,61 @@
+package pipeline
+
+import "time"
+
+// SinkStatuses are the sinks as they are now. What they still owe, and the ledger, is the registry's to say.
+func (p *Pipeline) SinkStatuses() []SinkStatus {
+	out := make([]SinkStatus, len(p.runners))
+	for i, r := range p.runners {
+		out[i] = r.status(time.Now())
+	}
+	return out
+}
+
+func (r *runner) status(now time.Time) SinkStatus {
+	s := SinkStatus{Name: r.name, Type: r.kind, State: r.state()}
+	r.stats.mu.Lock()
+	defer r.stats.mu.Unlock()
+	s.Errors, s.Counts, s.Rate = r.stats.errors, r.stats.counts, r.stats.rate.perSecond(now)
+	if s.State != "ok" || now.Sub(r.stats.lastAt) < time.Hour {
+		s.LastError, s.ErrorAt = r.stats.last, r.stats.lastAt
+	}
+	return s
+}
+
+func (r *runner) state() string {
+	switch {
+	case !r.isOpen():
+		return "starting"
+	case r.breaker.open():
+		return "open"
+	case r.breaker.failing():
+		return "retrying"
+	default:
+		return "ok"
+	}
+}
+
+// MemoryUsed is what the pipeline buffers, in bytes.
+func (p *Pipeline) MemoryUsed() int64 { return p.store.mem.inUse() }
+
+// Unready says why the process is not ready, a line each; empty when it is.
+func (p *Pipeline) Unready() []string {
+	var out []string
+	for _, r := range p.runners {
+		if s := r.state(); s != "ok" && s != "retrying" {
+			out = append(out, "sink "+r.name+": "+s)
+		}
+	}
+	return out
+}
+
+// DeadLetters is the number of dead letters stored since the start.
+func (p *Pipeline) DeadLetters() uint64 {
+	var n uint64
+	for _, r := range p.runners {
+		r.stats.mu.Lock()
+		n += r.stats.letters
+		r.stats.mu.Unlock()
+	}
+	return n
+}
