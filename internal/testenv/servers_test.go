@@ -63,9 +63,6 @@ func TestSharedMongoIsAsTestsNeedIt(t *testing.T) {
 }
 
 func TestPrivateMongoSurvivesKillWithItsData(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts MongoDB twice")
-	}
 	server := StartMongo(t)
 	docs := mongoClient(t, server.URI).Database("d").Collection("c")
 	if _, err := docs.InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}}); err != nil {
