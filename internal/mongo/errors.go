@@ -108,3 +108,18 @@ func refused(err error) bool {
 	}
 	return false
 }
+
+// passingCodes say of a command that the same one may pass later or elsewhere.
+var passingCodes = codes(
+	6, 7, 89, 9001, // a host cannot be reached, or the network fails
+	24, 46, 50, // lock timeout, lock busy, time limit
+	91, 11600, // shutdown
+	112,                                  // write conflict
+	133,                                  // no primary found for a shard
+	189, 10107, 10058, 13435, 13436, 262, // stepped down, not primary, no longer, recovering, time limit
+	11602,               // interrupted by a change of the replica set
+	63, 150, 234, 13388, // stale shard versions
+)
+
+// Passing tells whether a command that failed with this code may pass when it is repeated.
+func Passing(code int) bool { return passingCodes[code] }
