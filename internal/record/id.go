@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"time"
 
 	"github.com/minio/highwayhash"
@@ -15,25 +16,63 @@ type ID [12]byte
 // String is the ID in lower-case hex, as an ObjectID prints.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// Span is the number of consecutive indices of a claim within which equal payloads are told apart by their ordinal.
-// Reads that compute IDs, and trims, start at multiples of it.
-const Span = 1000
+// MakeID joins a record's own time and its content hash. Of the time's seconds only the lower 32 bits count.
+func MakeID(t time.Time, hash uint64) (id ID) {
+	binary.BigEndian.PutUint32(id[:4], uint32(t.Unix()))
+	binary.BigEndian.PutUint64(id[4:], hash)
+	return id
+}
 
 // idKey is public and frozen: another key would give every record another ID. TestIDIsFrozen holds it.
 var idKey = []byte("sluice record id: frozen, v1.000")
 
-// Ordinals gives records their IDs in the order of their indices. It must see every payload of a span from the span's
-// first index on; Next resets it by itself when a span begins. It is not safe for concurrent use.
+// HashPayload is the hash of a payload that its ID is made from, before equal payloads are told apart.
+func HashPayload(payload []byte) uint64 { return highwayhash.Sum64(payload, idKey) }
+
+// Hasher computes what HashPayload does for a payload that comes in pieces. It is not safe for concurrent use.
+type Hasher struct {
+	hash hash.Hash64
+}
+
+// NewHasher returns a Hasher that has seen nothing.
+func NewHasher() *Hasher {
+	h, _ := highwayhash.New64(idKey) // fails only for a key that is not 32 bytes long
+	return &Hasher{hash: h}
+}
+
+// Write adds the next piece. It never fails and keeps nothing of p.
+func (h *Hasher) Write(p []byte) (int, error) { return h.hash.Write(p) }
+
+// Sum64 is the hash of the pieces so far.
+func (h *Hasher) Sum64() uint64 { return h.hash.Sum64() }
+
+// Reset begins another payload.
+func (h *Hasher) Reset() { h.hash.Reset() }
+
+// Span is the number of consecutive indices of a claim within which equal payloads are told apart by their ordinal.
+// Reads that compute IDs, and trims, start at multiples of it.
+const Span = 1000
+
+// Ordinals tells equal payloads of a span apart, in the order of their indices. It must see every payload of a span
+// from the span's first index on, and forgets the span before by itself when one begins. The zero value is ready. It is
+// not safe for concurrent use.
 type Ordinals struct {
 	seen map[uint64]uint32
 }
 
 // Next returns the content hash of the payload at index, distinct among equal payloads of the same span.
 func (o *Ordinals) Next(index uint32, payload []byte) uint64 {
-	if o.seen == nil || index%Span == 0 {
+	return o.Distinguish(index, HashPayload(payload))
+}
+
+// Distinguish is Next for a payload whose HashPayload, or Hasher.Sum64, is h.
+func (o *Ordinals) Distinguish(index uint32, h uint64) uint64 {
+	if o.seen == nil {
 		o.seen = make(map[uint64]uint32, Span)
 	}
-	h := highwayhash.Sum64(payload, idKey)
+	if index%Span == 0 {
+		clear(o.seen)
+	}
 	n := o.seen[h]
 	o.seen[h] = n + 1
 	if n == 0 {
@@ -43,11 +82,4 @@ func (o *Ordinals) Next(index uint32, payload []byte) uint64 {
 	binary.BigEndian.PutUint64(b[:8], h)
 	binary.BigEndian.PutUint32(b[8:], n)
 	return highwayhash.Sum64(b[:], idKey)
-}
-
-// MakeID joins a record's own time and its content hash.
-func MakeID(t time.Time, hash uint64) (id ID) {
-	binary.BigEndian.PutUint32(id[:4], uint32(t.Unix()))
-	binary.BigEndian.PutUint64(id[4:], hash)
-	return id
 }

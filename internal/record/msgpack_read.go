@@ -1,0 +1,268 @@
+package record
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// Codes of https://github.com/msgpack/msgpack/blob/master/spec.md, and the first ones of the fixed families.
+const (
+	mpFixMap   = 0x80
+	mpFixArray = 0x90
+	mpFixStr   = 0xa0
+	mpNil      = 0xc0
+	mpUnused   = 0xc1
+	mpFalse    = 0xc2
+	mpTrue     = 0xc3
+	mpBin8     = 0xc4
+	mpBin16    = 0xc5
+	mpBin32    = 0xc6
+	mpExt8     = 0xc7
+	mpExt16    = 0xc8
+	mpExt32    = 0xc9
+	mpFloat32  = 0xca
+	mpFloat64  = 0xcb
+	mpUint8    = 0xcc
+	mpUint16   = 0xcd
+	mpUint32   = 0xce
+	mpUint64   = 0xcf
+	mpInt8     = 0xd0
+	mpInt16    = 0xd1
+	mpInt32    = 0xd2
+	mpInt64    = 0xd3
+	mpFixExt1  = 0xd4
+	mpFixExt4  = 0xd6
+	mpFixExt8  = 0xd7
+	mpFixExt16 = 0xd8
+	mpStr8     = 0xd9
+	mpStr16    = 0xda
+	mpStr32    = 0xdb
+	mpArray16  = 0xdc
+	mpArray32  = 0xdd
+	mpMap16    = 0xde
+	mpMap32    = 0xdf
+	mpNegFix   = 0xe0
+)
+
+// msgpackReader reads one value after the other. The first failure sticks: what is read after it is empty, so that
+// callers need to look only in their loops. nil reads as the empty value of any type.
+type msgpackReader struct {
+	buf      []byte
+	off      int
+	elements int // list and map elements seen so far
+	fail     *DecodeError
+	strings  *stringArena
+}
+
+func (m *msgpackReader) failAt(off int, what string) {
+	if m.fail == nil {
+		m.fail = &DecodeError{Offset: off, What: what}
+	}
+	m.off = len(m.buf)
+}
+
+// within names the field that was just read, should it have failed.
+func (m *msgpackReader) within(key string) {
+	if m.fail != nil {
+		m.fail.within(key)
+	}
+}
+
+// code reads the byte that says what follows; nil when there is none.
+func (m *msgpackReader) code() byte {
+	if m.off >= len(m.buf) {
+		m.failAt(m.off, wrongTruncated)
+		return mpNil
+	}
+	c := m.buf[m.off]
+	m.off++
+	return c
+}
+
+// take returns the next n bytes, or nil when there are fewer.
+func (m *msgpackReader) take(n uint64) []byte {
+	if n > uint64(len(m.buf)-m.off) {
+		m.failAt(m.off, wrongTruncated)
+		return nil
+	}
+	b := m.buf[m.off : m.off+int(n) : m.off+int(n)]
+	m.off += int(n)
+	return b
+}
+
+// uint reads size bytes as a big-endian number; size is 1, 2, 4 or 8.
+func (m *msgpackReader) uint(size uint64) uint64 {
+	b := m.take(size)
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
+	case 8:
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// str reads a string, str or bin, in place.
+func (m *msgpackReader) str() string {
+	b := m.buf[m.off:]
+	if len(b) > 0 && b[0]&0xe0 == mpFixStr {
+		if n := int(b[0] & 0x1f); n < len(b) {
+			m.off += 1 + n
+			return alias(b[1 : 1+n])
+		}
+	}
+	return m.longStr()
+}
+
+func (m *msgpackReader) longStr() string {
+	at := m.off
+	var n uint64
+	switch c := m.code(); {
+	case c == mpNil:
+		return ""
+	case c&0xe0 == mpFixStr:
+		n = uint64(c & 0x1f)
+	case c == mpStr8, c == mpBin8:
+		n = m.uint(1)
+	case c == mpStr16, c == mpBin16:
+		n = m.uint(2)
+	case c == mpStr32, c == mpBin32:
+		n = m.uint(4)
+	default:
+		m.failAt(at, "is not a string")
+		return ""
+	}
+	return alias(m.take(n))
+}
+
+// int64 reads an integer of any form.
+func (m *msgpackReader) int64() int64 {
+	at := m.off
+	c := m.code()
+	if c < mpFixMap || c >= mpNegFix {
+		return int64(int8(c))
+	}
+	switch c {
+	case mpNil:
+		return 0
+	case mpUint8:
+		return int64(m.uint(1))
+	case mpUint16:
+		return int64(m.uint(2))
+	case mpUint32:
+		return int64(m.uint(4))
+	case mpUint64:
+		n := m.uint(8)
+		if n > math.MaxInt64 {
+			m.failAt(at, wrongInt)
+			return 0
+		}
+		return int64(n)
+	case mpInt8:
+		return int64(int8(m.uint(1)))
+	case mpInt16:
+		return int64(int16(m.uint(2)))
+	case mpInt32:
+		return int64(int32(m.uint(4)))
+	case mpInt64:
+		return int64(m.uint(8))
+	}
+	m.failAt(at, "is not an integer")
+	return 0
+}
+
+// intBetween reads an integer between lo and hi.
+func (m *msgpackReader) intBetween(lo, hi int64) int64 {
+	at := m.off
+	n := m.int64()
+	if n < lo || n > hi {
+		m.failAt(at, wrongInt)
+		return 0
+	}
+	return n
+}
+
+func (m *msgpackReader) int32() int32 { return int32(m.intBetween(math.MinInt32, math.MaxInt32)) }
+
+func (m *msgpackReader) uint32() uint32 { return uint32(m.intBetween(0, math.MaxUint32)) }
+
+// float64 reads a float of either size, or an integer.
+func (m *msgpackReader) float64() float64 {
+	if m.off < len(m.buf) {
+		switch m.buf[m.off] {
+		case mpFloat32:
+			m.off++
+			return float64(math.Float32frombits(uint32(m.uint(4))))
+		case mpFloat64:
+			m.off++
+			return math.Float64frombits(m.uint(8))
+		}
+	}
+	return float64(m.int64())
+}
+
+func (m *msgpackReader) bool() bool {
+	at := m.off
+	switch m.code() {
+	case mpTrue:
+		return true
+	case mpFalse, mpNil:
+		return false
+	}
+	m.failAt(at, "is not a boolean")
+	return false
+}
+
+// time reads a time as gateways write it, an array of seconds and nanoseconds, or as msgpack's own extension -1. It is
+// in UTC.
+func (m *msgpackReader) time() time.Time {
+	if m.null() {
+		return time.Time{}
+	}
+	at := m.off
+	var sec, nsec int64
+	if n, ok := m.tryArray(); ok {
+		if n != 2 {
+			m.failAt(at, "is not a pair of seconds and nanoseconds")
+		}
+		sec, nsec = m.int64(), m.int64()
+	} else {
+		sec, nsec = m.timestamp()
+	}
+	if m.fail != nil {
+		return time.Time{}
+	}
+	t, ok := moment(sec, nsec)
+	if !ok {
+		m.failAt(at, wrongTime)
+		return time.Time{}
+	}
+	return t
+}
+
+// timestamp reads msgpack's timestamp extension in one of its three sizes.
+func (m *msgpackReader) timestamp() (sec, nsec int64) {
+	at := m.off
+	var b []byte
+	size := m.extSize(m.code())
+	if size == 4 || size == 8 || size == 12 {
+		b = m.take(1 + size)
+	}
+	if len(b) == 0 || int8(b[0]) != -1 {
+		m.failAt(at, "is not a time")
+		return 0, 0
+	}
+	switch b = b[1:]; len(b) {
+	case 4:
+		return int64(binary.BigEndian.Uint32(b)), 0
+	case 8:
+		v := binary.BigEndian.Uint64(b)
+		return int64(v & (1<<34 - 1)), int64(v >> 34)
+	}
+	return int64(binary.BigEndian.Uint64(b[4:])), int64(binary.BigEndian.Uint32(b))
+}
