@@ -41,11 +41,15 @@ func newRegistry() *registry {
 }
 
 func (r *registry) claim(owed Owed, payloads ...[]byte) ClaimID {
+	return r.claimAt(testEpoch, owed, payloads...)
+}
+
+func (r *registry) claimAt(at time.Time, owed Owed, payloads ...[]byte) ClaimID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := ClaimID{Epoch: Epoch{Ms: 1}, Number: uint32(len(r.claims) + 1)}
 	r.claims = append(r.claims, &fakeClaim{
-		Claim:    Claim{ID: id, Len: uint32(len(payloads)), Time: testEpoch, Owes: owed.Sinks, Shape: owed.JSON},
+		Claim:    Claim{ID: id, Len: uint32(len(payloads)), Time: at, Owes: owed.Sinks, Shape: owed.JSON},
 		payloads: payloads, cursors: map[string]uint32{},
 	})
 	close(r.added)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,9 +41,10 @@ func TestEveryRecordReachesEverySink(t *testing.T) {
 func TestSickSinkDoesNotHoldUpTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := newRegistry()
-		sick := true
+		var sick atomic.Bool
+		sick.Store(true)
 		bad := &fakeSink{respond: func(int, *Batch) (Result, error) {
-			if sick {
+			if sick.Load() {
 				return Result{}, errors.New("503")
 			}
 			return Result{}, nil
@@ -60,7 +62,7 @@ func TestSickSinkDoesNotHoldUpTheOthers(t *testing.T) {
 		if s := p.SinkStatuses()[0]; s.State != "open" || s.LastError != "503" {
 			t.Errorf("status %+v", s)
 		}
-		sick = false
+		sick.Store(false)
 		time.Sleep(5 * time.Second)
 		p.end(t)
 		if c := reg.counts("bad"); c.Effective != 9000 || bad.effects() != 9000 {
@@ -220,8 +222,7 @@ func TestAbsurdTimesAreJudgedByTheClaimsTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reg.claim(narrow.Owes(Analytics), payload(2))
-		reg.claims[1].Time = testEpoch.Add(time.Hour)
+		reg.claimAt(testEpoch.Add(time.Hour), narrow.Owes(Analytics), payload(2))
 		time.Sleep(time.Second)
 		p.end(t)
 		if c := reg.counts("s"); c.Effective != 1 || c.DeadLetters != 1 {
@@ -284,7 +285,6 @@ func TestMemoryStaysWithinTheBudget(t *testing.T) {
 	opt := options(&box{}, spec("a", &fakeSink{}), spec("b", &fakeSink{}), spec("c", &fakeSink{}))
 	opt.Memory = 8 << 20
 	var most int64
-	opt.Sinks[0].Sink.(*fakeSink).respond = func(int, *Batch) (Result, error) { return Result{}, nil }
 	p := start(t, reg, opt)
 	watch := make(chan struct{})
 	go func() {
