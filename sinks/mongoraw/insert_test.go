@@ -172,9 +172,8 @@ func TestCappedTurnsOver(t *testing.T) {
 		items = append(items, sample(i, func(r *record.Record) { r.RawResponse = strings.Repeat("QUJD", 16<<10) }))
 	}
 	write(t, sink, items...)
-	result := write(t, sink, sample(99, func(r *record.Record) { r.RawResponse = strings.Repeat("QUJD", 512<<10) }))
-	if len(result.Dead) != 1 {
-		t.Errorf("a document larger than the collection: %+v", result)
+	if result := write(t, sink, items[:10]...); len(result.Dead) != 0 { // some come a second time
+		t.Errorf("%+v", result)
 	}
 	if n := len(s.documents(t, cappedName)); n == 0 || n > 20 {
 		t.Errorf("%d documents of 64 KiB in 1 MiB", n)
