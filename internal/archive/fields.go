@@ -1,0 +1,188 @@
+package archive
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+)
+
+// fieldKind is how a column's values look: as a CSV cell, as JSON, and read back from a cell without its quotes.
+type fieldKind interface {
+	cell(e *Encoder, dst []byte, r *Row) []byte
+	json(e *Encoder, dst []byte, r *Row) []byte
+	parse(cell string, r *Row) error
+}
+
+type textField struct{ at func(*Row) *string }
+
+func (f textField) cell(e *Encoder, dst []byte, r *Row) []byte {
+	return appendText(dst, *f.at(r), e.Neutral)
+}
+
+func (f textField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendJSONString(dst, *f.at(r))
+}
+
+func (f textField) parse(cell string, r *Row) (err error) {
+	*f.at(r), err = unescape(cell)
+	return err
+}
+
+type int64Field struct{ at func(*record.Record) *int64 }
+
+func (f int64Field) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	return strconv.AppendInt(dst, *f.at(r.Record), 10)
+}
+
+func (f int64Field) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
+
+func (f int64Field) parse(cell string, r *Row) (err error) {
+	*f.at(r.Record), err = strconv.ParseInt(cell, 10, 64)
+	return err
+}
+
+type int32Field struct{ at func(*record.Record) *int32 }
+
+func (f int32Field) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	return strconv.AppendInt(dst, int64(*f.at(r.Record)), 10)
+}
+
+func (f int32Field) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
+
+func (f int32Field) parse(cell string, r *Row) error {
+	n, err := strconv.ParseInt(cell, 10, 32)
+	*f.at(r.Record) = int32(n)
+	return err
+}
+
+type floatField struct {
+	at func(*record.Record) *float64
+}
+
+func (f floatField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendFloat(dst, *f.at(r.Record))
+}
+
+func (f floatField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendJSONFloat(dst, *f.at(r.Record))
+}
+
+func (f floatField) parse(cell string, r *Row) (err error) {
+	*f.at(r.Record), err = strconv.ParseFloat(cell, 64)
+	return err
+}
+
+type boolField struct{ at func(*record.Record) *bool }
+
+func (f boolField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	return strconv.AppendBool(dst, *f.at(r.Record))
+}
+
+func (f boolField) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
+
+func (f boolField) parse(cell string, r *Row) (err error) {
+	*f.at(r.Record), err = strconv.ParseBool(cell)
+	return err
+}
+
+// timeLayout is RFC 3339 with all nine digits, in UTC: it sorts as the times do.
+const timeLayout = "2006-01-02T15:04:05.000000000Z"
+
+// timeField is a time in UTC, empty for the zero time. A year that RFC 3339 cannot hold is written as
+// @<unix seconds>.<nanoseconds>, so that it still reads back.
+type timeField struct {
+	at func(*record.Record) *time.Time
+}
+
+func (f timeField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	t := f.at(r.Record).UTC()
+	if t.IsZero() {
+		return dst
+	}
+	if y := t.Year(); y < 0 || y > 9999 {
+		return fmt.Appendf(dst, "@%d.%09d", t.Unix(), t.Nanosecond())
+	}
+	return t.AppendFormat(dst, timeLayout)
+}
+
+func (f timeField) json(e *Encoder, dst []byte, r *Row) []byte {
+	if f.at(r.Record).IsZero() {
+		return append(dst, "null"...)
+	}
+	return append(f.cell(e, append(dst, '"'), r), '"')
+}
+
+func (f timeField) parse(cell string, r *Row) (err error) {
+	*f.at(r.Record), err = parseTime(cell)
+	return err
+}
+
+func parseTime(cell string) (time.Time, error) {
+	if cell == "" {
+		return time.Time{}, nil
+	}
+	unix, ok := strings.CutPrefix(cell, "@")
+	if !ok {
+		t, err := time.Parse(time.RFC3339Nano, cell)
+		return t.UTC(), err
+	}
+	secs, nanos, _ := strings.Cut(unix, ".")
+	s, err := strconv.ParseInt(secs, 10, 64)
+	if err != nil {
+		return time.Time{}, err
+	}
+	n, err := strconv.ParseUint(nanos, 10, 32)
+	if err != nil || len(nanos) != 9 {
+		return time.Time{}, fmt.Errorf("%q is not a time", cell)
+	}
+	return time.Unix(s, int64(n)).UTC(), nil
+}
+
+type idField struct{}
+
+func (idField) cell(_ *Encoder, dst []byte, r *Row) []byte { return hex.AppendEncode(dst, r.ID[:]) }
+
+func (f idField) json(e *Encoder, dst []byte, r *Row) []byte {
+	return append(f.cell(e, append(dst, '"'), r), '"')
+}
+
+func (idField) parse(cell string, r *Row) error {
+	b, err := hex.DecodeString(cell)
+	if err != nil || len(b) != len(r.ID) {
+		return fmt.Errorf("%q is not a record ID", cell)
+	}
+	copy(r.ID[:], b)
+	return nil
+}
+
+type positionField struct{}
+
+func (positionField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.position(dst, r.Position) }
+
+func (f positionField) json(e *Encoder, dst []byte, r *Row) []byte {
+	return append(f.cell(e, append(dst, '"'), r), '"')
+}
+
+func (positionField) parse(cell string, r *Row) (err error) {
+	r.Position, err = pipeline.ParsePosition(cell)
+	return err
+}
+
+type cityField struct{}
+
+func (cityField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+	return strconv.AppendUint(dst, uint64(r.Record.Geo.City.GeoNameID), 10)
+}
+
+func (f cityField) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
+
+func (cityField) parse(cell string, r *Row) error {
+	n, err := strconv.ParseUint(cell, 10, 32)
+	r.Record.Geo.City.GeoNameID = uint32(n)
+	return err
+}

@@ -1,0 +1,75 @@
+package archive
+
+import "fmt"
+
+// jsonCell quotes what write appends as a cell.
+func (e *Encoder) jsonCell(dst []byte, r *Row, write func(*Encoder, []byte, *Row) []byte) []byte {
+	e.json = write(e, e.json[:0], r)
+	return appendQuoted(dst, e.json)
+}
+
+type tagsField struct{}
+
+func (f tagsField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
+
+func (tagsField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendJSONStrings(dst, r.Record.Tags)
+}
+
+func (tagsField) parse(cell string, r *Row) error {
+	v, err := parseJSON(cell)
+	if err != nil {
+		return err
+	}
+	r.Record.Tags, err = stringList(v)
+	return err
+}
+
+type namesField struct{}
+
+func (f namesField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
+
+func (namesField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendJSONMap(dst, r.Record.Geo.City.Names, appendJSONString)
+}
+
+func (namesField) parse(cell string, r *Row) error {
+	o, err := parseObject(cell)
+	if err != nil || o.fields == nil {
+		return err
+	}
+	names := make(map[string]string, len(o.fields))
+	for k, v := range o.fields {
+		s, ok := v.(string)
+		if !ok {
+			return fmt.Errorf("the name in %q is no string", k)
+		}
+		names[k] = s
+	}
+	r.Record.Geo.City.Names = names
+	return nil
+}
+
+type graphQLField struct{}
+
+func (f graphQLField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
+
+func (graphQLField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return appendGraphQL(dst, &r.Record.GraphQL)
+}
+
+func (graphQLField) parse(cell string, r *Row) (err error) {
+	r.Record.GraphQL, err = parseGraphQL(cell)
+	return err
+}
+
+type mcpField struct{}
+
+func (f mcpField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
+
+func (mcpField) json(_ *Encoder, dst []byte, r *Row) []byte { return appendMCP(dst, &r.Record.MCP) }
+
+func (mcpField) parse(cell string, r *Row) (err error) {
+	r.Record.MCP, err = parseMCP(cell)
+	return err
+}

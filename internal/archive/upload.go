@@ -1,0 +1,268 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"sluice/internal/pipeline"
+)
+
+// memberError is an error of a stream's registry, not of the store.
+type memberError struct{ error }
+
+func (e memberError) Unwrap() error { return e.error }
+
+// onlyStream tells whether an error concerns one stream, so that the others can go on.
+func onlyStream(err error) bool {
+	var conflict *ConflictError
+	var member memberError
+	return errors.As(err, &conflict) || errors.As(err, &member)
+}
+
+// uploader puts closed ranges into the store, one after another.
+type uploader struct {
+	store Store
+	dir   string
+	comp  compressor
+}
+
+// put makes a range durable. It goes on where an earlier call failed.
+func (u *uploader) put(ctx context.Context, r *gathered) error {
+	if len(r.rows.hours) == 0 {
+		return nil // filtered or dead to the last record: there is nothing that another could cut otherwise
+	}
+	if err := r.recordMembers(ctx); err != nil {
+		return memberError{err}
+	}
+	for _, h := range r.rows.sorted() {
+		rows := r.rows.hours[h]
+		if rows.done {
+			continue
+		}
+		if err := u.putHour(ctx, r, h, rows); err != nil {
+			return err
+		}
+		rows.done = true
+	}
+	return nil
+}
+
+// settlePoll and settleWait are how often and for how long the registry is asked whether the range before is settled,
+// which happens beside the flush and usually long before.
+const (
+	settlePoll = 20 * time.Millisecond
+	settleWait = 5 * time.Second
+)
+
+// recordMembers makes the range durable in the registry before the first byte leaves.
+func (r *gathered) recordMembers(ctx context.Context) error {
+	if r.recorded {
+		return nil
+	}
+	tag, err := r.members.encode()
+	if err != nil {
+		return err
+	}
+	want := pipeline.MemberRange{From: r.from, To: r.to, Tag: tag}
+	deadline := time.Now().Add(settleWait)
+	for {
+		before, ok := r.registry.Recorded()
+		if !ok || before == want {
+			break
+		}
+		if before.To.Compare(r.from) > 0 {
+			return fmt.Errorf("members are recorded from %s to %s already, ours are from %s to %s",
+				before.From, before.To, r.from, r.to)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the members recorded up to %s are not settled yet", before.To)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(settlePoll):
+		}
+	}
+	if err := r.registry.Record(ctx, want); err != nil {
+		return fmt.Errorf("record members: %w", err)
+	}
+	r.recorded = true
+	return nil
+}
+
+// putHour uploads the object of an hour and then its manifest.
+func (u *uploader) putHour(ctx context.Context, r *gathered, h hour, rows *hourRows) error {
+	body, m, err := u.build(r, rows)
+	if err != nil {
+		return err
+	}
+	defer body.drop()
+	m.Key = Partition(r.members.Prefix, r.members.Region, h.time()) + m.Object
+	there, created, err := u.store.PutIfAbsent(ctx, m.Key, body, body.size, m.SHA256)
+	if err != nil {
+		return err
+	}
+	if !created {
+		if err := u.adopt(ctx, m, there); err != nil {
+			return err
+		}
+	}
+	return u.putManifest(ctx, m)
+}
+
+// adopt takes an object that is there for ours if its rows are the same; its bytes need not be.
+func (u *uploader) adopt(ctx context.Context, m *Manifest, there Info) error {
+	theirs := there.SHA256
+	if theirs == "" {
+		var err error
+		if theirs, err = contentSHA(ctx, u.store, m); err != nil {
+			return err
+		}
+	}
+	if theirs != m.SHA256 {
+		return &ConflictError{Key: m.Key, Ours: m.SHA256, Theirs: theirs}
+	}
+	return nil
+}
+
+// contentSHA is the hash of a stored object's uncompressed content; what cannot be uncompressed, or is too long, is
+// told in its place.
+func contentSHA(ctx context.Context, s Store, m *Manifest) (string, error) {
+	raw, err := s.Get(ctx, m.Key)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = raw.Close() }()
+	hash := sha256.New()
+	r, err := decompress(m.Compression, raw)
+	if err == nil {
+		defer func() { _ = r.Close() }()
+		_, err = io.Copy(hash, io.LimitReader(r, m.Bytes+1))
+	}
+	if err != nil && ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Sprintf("unknown (%v)", err), nil
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func (u *uploader) putManifest(ctx context.Context, m *Manifest) error {
+	line, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(line)
+	sha := hex.EncodeToString(sum[:])
+	key := m.ManifestKey()
+	there, created, err := u.store.PutIfAbsent(ctx, key, bytes.NewReader(line), int64(len(line)), sha)
+	if err != nil || created || there.SHA256 == sha {
+		return err
+	}
+	found, err := ReadManifest(ctx, u.store, key)
+	if err != nil {
+		return err
+	}
+	if !found.same(m) {
+		return &ConflictError{Key: key, Ours: m.SHA256, Theirs: found.SHA256}
+	}
+	return nil
+}
+
+// body is a compressed object, in memory or in a temporary file.
+type body struct {
+	io.ReadSeeker
+	size int64
+	file *os.File
+}
+
+func (b *body) drop() {
+	if b.file != nil {
+		discard(b.file)
+	}
+}
+
+// smallObject is up to which size of rows an object is made in memory.
+const smallObject = 1 << 20
+
+// build compresses an hour's rows and describes them.
+func (u *uploader) build(r *gathered, rows *hourRows) (*body, *Manifest, error) {
+	b := &body{}
+	var mem bytes.Buffer
+	var out io.Writer = &mem
+	if rows.bytes > smallObject {
+		f, err := os.CreateTemp(u.dir, "object-*")
+		if err != nil {
+			return nil, nil, fmt.Errorf("compress gathered rows: %w", err)
+		}
+		b.file, out = f, f
+	}
+	counted := &counter{w: out}
+	m, err := u.compress(counted, r, rows)
+	if err != nil {
+		b.drop()
+		return nil, nil, err
+	}
+	b.size, b.ReadSeeker = counted.n, b.file
+	if b.file == nil {
+		b.ReadSeeker = bytes.NewReader(mem.Bytes())
+	}
+	return b, m, nil
+}
+
+func (u *uploader) compress(w io.Writer, r *gathered, rows *hourRows) (*Manifest, error) {
+	comp, err := u.comp.writer(r.members.Compression, w)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.New()
+	content := &counter{w: io.MultiWriter(hash, comp)}
+	if _, err = content.Write(AppendHeader(nil)); err == nil {
+		err = r.rows.copyTo(content, rows)
+	}
+	if end := comp.Close(); err == nil {
+		err = end
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress gathered rows: %w", err)
+	}
+	m := r.manifest(rows)
+	m.Bytes, m.SHA256 = content.n, hex.EncodeToString(hash.Sum(nil))
+	return m, nil
+}
+
+// manifest describes an hour's rows, but for their bytes and hash.
+func (r *gathered) manifest(rows *hourRows) *Manifest {
+	shape := &r.record
+	masks := shape.Masks
+	if masks == nil {
+		masks = []pipeline.Mask{}
+	}
+	return &Manifest{
+		Version: r.members.Version, Object: Name(r.stream.Lineage, r.from, r.to) + r.members.Compression.Ext(),
+		Records: rows.records, First: rows.first, Last: rows.last,
+		Positions: []Range{{r.stream.Lineage, r.from.String(), r.to.String()}},
+		Columns:   Columns(), Replaces: []string{}, Filters: shape.Filters, Masks: masks,
+		DropBodies: shape.DropBodies, Accept: shape.Accept, Compression: r.members.Compression,
+		Region: r.members.Region, Source: r.stream.Source, List: r.stream.List, Lineage: r.stream.Lineage,
+	}
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
