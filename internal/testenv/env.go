@@ -10,54 +10,36 @@ package testenv
 import (
 	"os"
 	"testing"
-)
 
-// The environment variables that carry the addresses of the shared servers.
-// `make test` and `make servers` set them; a user may point them at containers
-// of their own.
-const (
-	// EnvRedis is host:port of a Redis without password.
-	EnvRedis = "SLUICE_TEST_REDIS"
-	// EnvMongo is the connection string of a replica set whose TTL monitor is
-	// off: mongodb://host:port/?replicaSet=rs0.
-	EnvMongo = "SLUICE_TEST_MONGO"
-	// EnvOpenSearch is the URL of an OpenSearch, http://host:port.
-	EnvOpenSearch = "SLUICE_TEST_OPENSEARCH"
-	// EnvS3 is the URL of an S3 endpoint with its keys and, if it is not
-	// us-east-1, its region: http://key:secret@host:port?region=eu-west-1.
-	EnvS3 = "SLUICE_TEST_S3"
-	// EnvKafka is a comma-separated list of Kafka brokers, host:port.
-	EnvKafka = "SLUICE_TEST_KAFKA"
-	// EnvRequire set to 1 makes a missing server a failure. So does CI=true.
-	EnvRequire = "SLUICE_TEST_REQUIRE"
+	"sluice/internal/testenv/launch"
 )
 
 // Redis returns host:port of the shared Redis. Other tests use it at the same
 // time: use keys with a random prefix, or StartRedis where key names are fixed.
 func Redis(t testing.TB) string {
 	t.Helper()
-	return address(t, EnvRedis, "Redis")
+	return address(t, launch.EnvRedis, "Redis")
 }
 
 // Mongo returns the connection string of the shared replica set. Other tests
 // use it at the same time: use a database with a random name and drop it.
 func Mongo(t testing.TB) string {
 	t.Helper()
-	return address(t, EnvMongo, "MongoDB")
+	return address(t, launch.EnvMongo, "MongoDB")
 }
 
 // OpenSearch returns the URL of the shared OpenSearch, without a slash at its
 // end. Other tests use it at the same time: use a random index prefix.
 func OpenSearch(t testing.TB) string {
 	t.Helper()
-	return address(t, EnvOpenSearch, "OpenSearch")
+	return address(t, launch.EnvOpenSearch, "OpenSearch")
 }
 
 // Kafka returns the brokers of the shared Kafka, comma-separated. Other tests
 // use it at the same time: use a random topic prefix.
 func Kafka(t testing.TB) string {
 	t.Helper()
-	return address(t, EnvKafka, "Kafka")
+	return address(t, launch.EnvKafka, "Kafka")
 }
 
 func address(t testing.TB, env, what string) string {
@@ -74,7 +56,7 @@ func address(t testing.TB, env, what string) string {
 // names what is missing and how to get it.
 func Unavailable(t testing.TB, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("CI") == "true" || os.Getenv(EnvRequire) == "1" {
+	if os.Getenv("CI") == "true" || os.Getenv(launch.EnvRequire) == "1" {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)

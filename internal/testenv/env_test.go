@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sluice/internal/testenv/launch"
 )
 
 // outcome is a testing.TB that notes how a test under it ended.
@@ -34,17 +36,17 @@ func outcomeOf(t *testing.T, test func(testing.TB)) (o *outcome) {
 
 func TestMissingServerSkipsWithTheCureAndFailsWhereRequired(t *testing.T) {
 	servers := map[string]func(testing.TB){
-		EnvRedis:      func(t testing.TB) { Redis(t) },
-		EnvMongo:      func(t testing.TB) { Mongo(t) },
-		EnvOpenSearch: func(t testing.TB) { OpenSearch(t) },
-		EnvS3:         func(t testing.TB) { S3(t) },
-		EnvKafka:      func(t testing.TB) { Kafka(t) },
+		launch.EnvRedis:      func(t testing.TB) { Redis(t) },
+		launch.EnvMongo:      func(t testing.TB) { Mongo(t) },
+		launch.EnvOpenSearch: func(t testing.TB) { OpenSearch(t) },
+		launch.EnvS3:         func(t testing.TB) { S3(t) },
+		launch.EnvKafka:      func(t testing.TB) { Kafka(t) },
 	}
 	for env, use := range servers {
 		t.Run(env, func(t *testing.T) {
 			t.Setenv(env, "")
 			t.Setenv("CI", "")
-			t.Setenv(EnvRequire, "")
+			t.Setenv(launch.EnvRequire, "")
 			o := outcomeOf(t, use)
 			if o.failed != "" || !strings.Contains(o.skipped, env) || !strings.Contains(o.skipped, "make test") {
 				t.Errorf("skipped %q, failed %q", o.skipped, o.failed)
@@ -54,7 +56,7 @@ func TestMissingServerSkipsWithTheCureAndFailsWhereRequired(t *testing.T) {
 				t.Errorf("with CI=true: skipped %q, failed %q", o.skipped, o.failed)
 			}
 			t.Setenv("CI", "")
-			t.Setenv(EnvRequire, "1")
+			t.Setenv(launch.EnvRequire, "1")
 			if o := outcomeOf(t, use); o.skipped != "" || o.failed == "" {
 				t.Errorf("where required: skipped %q, failed %q", o.skipped, o.failed)
 			}
@@ -73,11 +75,11 @@ func TestMissingProgramSkipsWithTheCureAndFailsWhereRequired(t *testing.T) {
 	for name, use := range programs {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("CI", "")
-			t.Setenv(EnvRequire, "")
+			t.Setenv(launch.EnvRequire, "")
 			if o := outcomeOf(t, use); o.failed != "" || !strings.Contains(o.skipped, name) {
 				t.Errorf("skipped %q, failed %q", o.skipped, o.failed)
 			}
-			t.Setenv(EnvRequire, "1")
+			t.Setenv(launch.EnvRequire, "1")
 			if o := outcomeOf(t, use); o.skipped != "" || !strings.Contains(o.failed, name) {
 				t.Errorf("where required: skipped %q, failed %q", o.skipped, o.failed)
 			}
@@ -96,8 +98,8 @@ func TestS3AddressIsReadAndItsSecretNotRepeated(t *testing.T) {
 	}
 	for _, bad := range []string{"127.0.0.1:9000", "http://127.0.0.1:9000", "ftp://k:sesame@h", "http://k:sesame@h:%zz"} {
 		_, err := parseS3(bad)
-		if err == nil || strings.Contains(err.Error(), "sesame") || !strings.Contains(err.Error(), EnvS3) {
-			t.Errorf("parseS3(%q): %v; want an error that names %s and no secret", bad, err, EnvS3)
+		if err == nil || strings.Contains(err.Error(), "sesame") || !strings.Contains(err.Error(), launch.EnvS3) {
+			t.Errorf("parseS3(%q): %v; want an error that names %s and no secret", bad, err, launch.EnvS3)
 		}
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"sluice/internal/testenv/launch"
 )
 
 // S3Bucket is a bucket that belongs to one test, at an endpoint that takes
@@ -32,7 +34,7 @@ const defaultRegion = "us-east-1"
 // it, when the test ends.
 func S3(t testing.TB) S3Bucket {
 	t.Helper()
-	b, err := parseS3(address(t, EnvS3, "S3"))
+	b, err := parseS3(address(t, launch.EnvS3, "S3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,11 +72,11 @@ func parseS3(value string) (S3Bucket, error) {
 	u, err := url.Parse(value)
 	if err != nil {
 		// The error of url.Parse would quote the value, and with it the secret.
-		return S3Bucket{}, fmt.Errorf("%s is not a URL of the form %s", EnvS3, form)
+		return S3Bucket{}, fmt.Errorf("%s is not a URL of the form %s", launch.EnvS3, form)
 	}
 	secret, ok := u.User.Password()
 	if !ok || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return S3Bucket{}, fmt.Errorf("%s is not a URL of the form %s", EnvS3, form)
+		return S3Bucket{}, fmt.Errorf("%s is not a URL of the form %s", launch.EnvS3, form)
 	}
 	region := u.Query().Get("region")
 	if region == "" {

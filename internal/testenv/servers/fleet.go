@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/testenv"
 	"sluice/internal/testenv/install"
 	"sluice/internal/testenv/launch"
 )
@@ -166,7 +165,7 @@ func (f *fleet) environ() []string {
 		out = append(out, env+"="+value)
 	}
 	if len(f.missing) == 0 {
-		out = append(out, testenv.EnvRequire+"=1")
+		out = append(out, launch.EnvRequire+"=1")
 	}
 	slices.Sort(out)
 	return out

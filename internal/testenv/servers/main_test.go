@@ -146,7 +146,7 @@ func TestServerThatDiesIsReported(t *testing.T) {
 }
 
 func TestGivenAddressIsTakenAsItIs(t *testing.T) {
-	t.Setenv(testenv.EnvOpenSearch, "http://10.0.0.1:9200")
+	t.Setenv(launch.EnvOpenSearch, "http://10.0.0.1:9200")
 	var said bytes.Buffer
 	f, err := open(t.Context(), []string{"opensearch"}, true, &reporter{out: &said})
 	if err != nil {
@@ -165,7 +165,7 @@ func TestGivenAddressIsTakenAsItIs(t *testing.T) {
 }
 
 func TestWhatCannotBeHadIsSkippedAloudButNotOnABuildMachine(t *testing.T) {
-	t.Setenv(testenv.EnvRedis, "")
+	t.Setenv(launch.EnvRedis, "")
 	t.Setenv("PATH", t.TempDir()) // neither Redis nor a package manager
 	var said bytes.Buffer
 	f, err := open(t.Context(), []string{"redis"}, false, &reporter{out: &said})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"sluice/internal/testenv"
 	"sluice/internal/testenv/install"
 	"sluice/internal/testenv/launch"
 )
@@ -30,10 +29,10 @@ type program struct{ path, java string }
 // services returns all services, in the order in which they are listed.
 func services() []service {
 	return []service{
-		{name: "redis", env: testenv.EnvRedis, private: true, get: single((*install.Installer).RedisServer), start: startRedis},
-		{name: "mongo", env: testenv.EnvMongo, private: true, get: single((*install.Installer).Mongod), start: startMongo},
-		{name: "opensearch", env: testenv.EnvOpenSearch, get: getOpenSearch, start: startOpenSearch},
-		{name: "s3", env: testenv.EnvS3, get: single((*install.Installer).VersityGW), start: startS3},
+		{name: "redis", env: launch.EnvRedis, private: true, get: single((*install.Installer).RedisServer), start: startRedis},
+		{name: "mongo", env: launch.EnvMongo, private: true, get: single((*install.Installer).Mongod), start: startMongo},
+		{name: "opensearch", env: launch.EnvOpenSearch, get: getOpenSearch, start: startOpenSearch},
+		{name: "s3", env: launch.EnvS3, get: single((*install.Installer).VersityGW), start: startS3},
 		{name: "chromium", private: true, get: single((*install.Installer).Chromium)},
 	}
 }

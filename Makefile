@@ -1,0 +1,68 @@
+# Everything here needs Go, make and bash. `make test` and `make servers` get
+# the real servers themselves: from the environment (SLUICE_TEST_*), from the
+# machine, or by its package managers into the user's cache.
+
+SHELL   := bash
+GO      ?= go
+BIN     := .bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+# What `make demo` passes on, as in: make demo ARGS=--once
+ARGS     ?=
+# What `make test` and `make unit` test: make test PKG=./sinks/... TESTFLAGS='-run TestX'
+PKG       ?= ./...
+TESTFLAGS ?=
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
+
+.PHONY: help
+help:
+	@echo 'make demo     the whole pipeline on made-up traffic, with a console in the browser'
+	@echo 'make build    ./sluice'
+	@echo 'make test     every test with the race detector, against real servers that it starts and ends'
+	@echo 'make unit     the tests that need no servers'
+	@echo 'make servers  start the real servers, print their addresses, end them on ^C'
+	@echo 'make fuzz     every fuzz target for FUZZTIME=$(FUZZTIME)'
+	@echo 'make lint     gofmt, vet, staticcheck, the direction of imports'
+	@echo 'make fmt      format the code'
+
+.PHONY: build
+build:
+	$(GO) build -ldflags '$(LDFLAGS)' -o sluice ./cmd/sluice
+
+.PHONY: demo
+demo:
+	@$(GO) run -ldflags '$(LDFLAGS)' ./cmd/sluice demo $(ARGS)
+
+# A test that hangs is ended with the stacks of all its goroutines well before
+# a build machine gives up on the whole run.
+.PHONY: test
+test: $(BIN)/servers $(BIN)/gotest
+	@$(BIN)/servers -- $(BIN)/gotest -race -count=1 -timeout=15m $(TESTFLAGS) $(PKG)
+
+.PHONY: unit
+unit:
+	$(GO) test -timeout=5m $(TESTFLAGS) $(PKG)
+
+.PHONY: servers
+servers: $(BIN)/servers
+	@$(BIN)/servers $(ARGS)
+
+.PHONY: fuzz
+fuzz:
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint:
+	@.ci/lint
+
+.PHONY: fmt
+fmt:
+	gofmt -w .
+
+# Built and not `go run`, which would swallow exit codes and signals. The go
+# command decides whether there is something to do.
+.PHONY: FORCE
+$(BIN)/%: FORCE
+	@$(GO) build -o $@ ./internal/testenv/$*
