@@ -69,10 +69,7 @@ func ParseManifest(key string, b []byte) (*Manifest, error) {
 	if err := m.check(key); err != nil {
 		return nil, fmt.Errorf("read manifest %s: %w", key, err)
 	}
-	m.Key = path.Join(path.Dir(key), m.Object)
-	if strings.HasPrefix(key, "/") != strings.HasPrefix(m.Key, "/") {
-		m.Key = m.Object
-	}
+	m.Key = key[:len(key)-len(path.Base(key))] + m.Object
 	return m, nil
 }
 
