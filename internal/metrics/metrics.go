@@ -1,0 +1,103 @@
+// Package metrics shows a process's status to Prometheus. It keeps no counters of its own: every figure is read from
+// the status, and so agrees with the console and the ledger.
+//
+// Names follow one rule: sluice_<what>_<unit>, _total for what only grows, labels source, sink and outcome.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"sluice/internal/pipeline"
+)
+
+// Handler serves the metrics of a status, asked for at every scrape.
+func Handler(status func() pipeline.Status) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(&collector{status}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+}
+
+type collector struct{ status func() pipeline.Status }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("sluice_"+name, help, labels, nil)
+}
+
+var (
+	ready     = desc("ready", "1 when the process is ready.")
+	balanced  = desc("ledger_balanced", "1 when taken = effective + duplicates + filtered + dead letters + spooled + pending for every sink.")
+	taken     = desc("ledger_taken_records_total", "Records ever taken from the gateways' lists, by all pumps.")
+	ledger    = desc("ledger_records", "Records in each column of the ledger, by sink, of all pumps.", "sink", "outcome")
+	memory    = desc("pipeline_memory_bytes", "What the pipeline buffers.")
+	limit     = desc("pipeline_memory_limit_bytes", "What the pipeline may buffer.")
+	connected = desc("source_connected", "1 when the source is connected.", "source")
+	claimed   = desc("source_taken_records_total", "Records this process claimed since it started.", "source")
+	waiting   = desc("source_waiting_records", "Records in the gateways' lists that no pump has claimed yet.", "source", "list")
+	open      = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
+	oldest    = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim.", "source", "list")
+	sinkUp    = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
+	sinkErrs  = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
+	sinkLag   = desc("sink_lag_records", "Records the sink is still owed.", "sink")
+	sinkAge   = desc("sink_lag_seconds", "Age of the oldest claim the sink is still owed.", "sink")
+	sinkRate  = desc("sink_records_per_second", "Records settled a second, over ten seconds.", "sink")
+)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest,
+		sinkUp, sinkErrs, sinkLag, sinkAge, sinkRate} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(ready, truth(s.Ready))
+	gauge(balanced, truth(s.Ledger.Balanced))
+	count(taken, s.Ledger.Taken)
+	gauge(memory, float64(s.MemoryUsed))
+	gauge(limit, float64(s.MemoryLimit))
+	for name, counts := range s.Ledger.Sinks {
+		for outcome, n := range map[string]uint64{
+			"effective": counts.Effective, "duplicates": counts.Duplicates, "filtered": counts.Filtered,
+			"dead_letters": counts.DeadLetters, "spooled": counts.Spooled, "pending": counts.Pending,
+		} {
+			gauge(ledger, float64(n), name, outcome)
+		}
+	}
+	for _, src := range s.Sources {
+		gauge(connected, truth(src.Connected), src.Name)
+		count(claimed, src.Taken, src.Name)
+		for _, l := range src.Lists {
+			gauge(waiting, float64(l.Waiting), src.Name, l.Name)
+			gauge(open, float64(l.OpenClaims), src.Name, l.Name)
+			gauge(oldest, l.OldestAge, src.Name, l.Name)
+		}
+	}
+	for _, k := range s.Sinks {
+		gauge(sinkUp, truth(k.State == "ok" || k.State == "retrying"), k.Name, k.Type)
+		count(sinkErrs, k.Errors, k.Name)
+		gauge(sinkLag, float64(k.LagRecords), k.Name)
+		gauge(sinkAge, k.LagSeconds, k.Name)
+		gauge(sinkRate, k.Rate, k.Name)
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
