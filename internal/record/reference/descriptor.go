@@ -28,11 +28,24 @@ func Descriptor() (protoreflect.MessageDescriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", schemaFile, err)
 	}
+	acceptAnyBytes(file)
 	fd, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", schemaFile, err)
 	}
 	return fd.Messages().ByName("AnalyticsRecord"), nil
+}
+
+// acceptAnyBytes turns the file into an edition that is proto3 in everything, but does not refuse strings that are not
+// UTF-8.
+func acceptAnyBytes(file *descriptorpb.FileDescriptorProto) {
+	file.Syntax = proto.String("editions")
+	file.Edition = descriptorpb.Edition_EDITION_2023.Enum()
+	file.Options = &descriptorpb.FileOptions{Features: &descriptorpb.FeatureSet{
+		FieldPresence:  descriptorpb.FeatureSet_IMPLICIT.Enum(),
+		EnumType:       descriptorpb.FeatureSet_OPEN.Enum(),
+		Utf8Validation: descriptorpb.FeatureSet_NONE.Enum(),
+	}}
 }
 
 var (
