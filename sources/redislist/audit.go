@@ -1,0 +1,209 @@
+package redislist
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sluice/internal/pipeline"
+)
+
+// auditTries bounds how often a list is read anew because claims were made or finished meanwhile.
+const auditTries = 4
+
+// ListAudit is a list as its registry has it at one moment.
+type ListAudit struct {
+	List      string               `json:"list"`
+	Lineage   string               `json:"lineage,omitempty"` // empty: there is no registry
+	Epoch     string               `json:"epoch,omitempty"`
+	Owner     string               `json:"owner,omitempty"` // whose lease it is, or was
+	Leased    bool                 `json:"leased"`          // the lease holds
+	Until     time.Time            `json:"until,omitzero"`  // by the server's clock
+	Home      string               `json:"home,omitempty"`
+	Taken     uint64               `json:"taken"`
+	Waiting   uint64               `json:"waiting"` // elements not claimed yet
+	Claims    []ClaimAudit         `json:"claims,omitempty"`
+	Sinks     map[string]SinkAudit `json:"sinks,omitempty"`
+	Strange   []string             `json:"strange,omitempty"` // what does not fit together
+	Recorded  map[string]string    `json:"members,omitempty"` // by sink
+	FieldSize int                  `json:"registry_bytes"`    // names and values of the registry
+}
+
+// ClaimAudit is an open claim.
+type ClaimAudit struct {
+	ID      string            `json:"claim"`
+	Len     uint32            `json:"len"`
+	Offset  uint32            `json:"offset"`
+	Time    time.Time         `json:"time"`
+	Owes    []string          `json:"owes"`
+	Cursors map[string]uint32 `json:"cursors"`
+}
+
+// SinkAudit is the ledger of a list and sink: what it was owed (taken) and what became of it. Pending is computed from
+// the open claims' cursors. Released is the part of filtered that an operator released.
+type SinkAudit struct {
+	Taken    uint64 `json:"taken"`
+	Released uint64 `json:"released,omitempty"`
+	pipeline.Counts
+}
+
+// Balanced tells whether every position that the sink was owed is accounted for.
+func (s SinkAudit) Balanced() bool {
+	return s.Taken == s.Effective+s.Duplicates+s.Filtered+s.DeadLetters+s.Spooled+s.Pending
+}
+
+// listView is a list and its registry, read in one atomic step. reg is nil when there is none.
+type listView struct {
+	waiting uint64
+	reg     *registry
+	size    int
+	lens    map[pipeline.ClaimID]uint64 // of claims that were known before the step
+}
+
+// readList reads a list's registry and length without changing anything.
+func readList(ctx context.Context, c *control, l list, claims ...pipeline.ClaimID) (v listView, err error) {
+	b := c.conn.B
+	cmds := []cmd{b().Multi().Build(), b().Hgetall().Key(l.registry()).Build(), b().Llen().Key(l.name).Build()}
+	for _, id := range claims {
+		cmds = append(cmds, b().Llen().Key(l.claim(id)).Build())
+	}
+	rs, err := c.doMulti(ctx, append(cmds, b().Exec().Build())...)
+	if err != nil {
+		return v, err
+	}
+	all, err := rs[len(rs)-1].ToArray()
+	if err != nil || len(all) != len(cmds)-1 {
+		return v, fmt.Errorf("read the registry of %s: %w", l.name, err)
+	}
+	fields, err := all[0].AsStrMap()
+	if err != nil {
+		return v, fmt.Errorf("read the registry of %s: %w", l.name, err)
+	}
+	n, _ := all[1].ToInt64() // an error when it is no list
+	v.waiting, v.lens = uint64(n), map[pipeline.ClaimID]uint64{}
+	for i, id := range claims {
+		n, _ := all[2+i].ToInt64()
+		v.lens[id] = uint64(n)
+	}
+	if len(fields) == 0 {
+		return v, nil
+	}
+	for k, f := range fields {
+		v.size += len(k) + len(f)
+	}
+	v.reg, err = parseRegistry(fields)
+	if err != nil {
+		err = fmt.Errorf("read the registry of %s: %w", l.name, err)
+	}
+	return v, err
+}
+
+// Audit reads every list that has a registry or elements. It changes nothing and needs no lease.
+func (s *Source) Audit(ctx context.Context) ([]ListAudit, error) {
+	c, err := s.dialer.control(ctx)
+	if err != nil {
+		return nil, loginError(err)
+	}
+	defer c.close()
+	now, err := serverTime(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var out []ListAudit
+	for _, l := range s.lists {
+		v, err := readListAndClaims(ctx, c, l)
+		if err != nil {
+			return nil, err
+		}
+		if v.reg != nil || v.waiting > 0 {
+			out = append(out, v.audit(l, now))
+		}
+	}
+	return out, nil
+}
+
+// readListAndClaims reads a list with the lengths of all its claims.
+func readListAndClaims(ctx context.Context, c *control, l list) (v listView, err error) {
+	var known []pipeline.ClaimID
+	for range auditTries {
+		if v, err = readList(ctx, c, l, known...); err != nil || v.reg == nil {
+			return v, err
+		}
+		known = known[:0]
+		missing := false
+		for _, e := range v.reg.Claims {
+			known = append(known, e.ID)
+			_, ok := v.lens[e.ID]
+			missing = missing || !ok
+		}
+		if !missing {
+			break
+		}
+	}
+	return v, nil
+}
+
+func (v listView) audit(l list, now time.Time) ListAudit {
+	a := ListAudit{List: l.name, Waiting: v.waiting, FieldSize: v.size}
+	r := v.reg
+	if r == nil {
+		return a
+	}
+	a.Lineage, a.Epoch, a.Owner, a.Home, a.Taken, a.Recorded = r.Lineage, epochString(r.Epoch), r.Owner, r.Home, r.Taken, r.Members
+	if r.Until > 0 {
+		a.Until = time.UnixMilli(r.Until).UTC()
+	}
+	a.Leased = r.Owner != "" && a.Until.After(now)
+	a.Sinks = map[string]SinkAudit{}
+	for sink, cols := range r.Ledger {
+		sa := SinkAudit{Taken: cols["taken"], Released: cols["released"]}
+		for _, c := range columns {
+			*c.of(&sa.Counts) = cols[c.name]
+		}
+		a.Sinks[sink] = sa
+	}
+	for _, c := range r.Claims {
+		a.Claims = append(a.Claims, ClaimAudit{ID: c.ID.String(), Len: c.Len, Offset: c.Offset, Time: c.Time, Owes: c.Sinks, Cursors: c.Cursor})
+		for _, sink := range c.Sinks {
+			sa := a.Sinks[sink]
+			sa.Pending += uint64(c.Len - min(c.Len, c.Cursor[sink]))
+			a.Sinks[sink] = sa
+		}
+		a.Strange = append(a.Strange, v.strange(c)...)
+	}
+	for _, sink := range slices.Sorted(maps.Keys(a.Sinks)) {
+		if !a.Sinks[sink].Balanced() {
+			a.Strange = append(a.Strange, fmt.Sprintf("the ledger of sink %s does not balance", sink))
+		}
+	}
+	return a
+}
+
+// strange says what does not fit together of a claim.
+func (v listView) strange(c claimEntry) (out []string) {
+	add := func(format string, args ...any) {
+		out = append(out, fmt.Sprintf("claim %s: ", c.ID)+fmt.Sprintf(format, args...))
+	}
+	if n, ok := v.lens[c.ID]; ok {
+		switch {
+		case n == 0:
+			add("its elements are missing, from %d to %d", c.Offset, c.Len)
+		case uint64(c.Offset)+n != uint64(c.Len):
+			add("it has %d elements behind offset %d, %d were recorded", n, c.Offset, c.Len)
+		}
+	}
+	if c.Offset > c.least() {
+		add("it is trimmed to %d, beyond the least cursor %d", c.Offset, c.least())
+	}
+	for sink, cur := range c.Cursor {
+		if cur > c.Len {
+			add("the cursor of sink %s is at %d of %d", sink, cur, c.Len)
+		}
+	}
+	if _, ok := v.reg.Shapes[c.Key]; !ok {
+		add("its shape %s is missing", c.Key)
+	}
+	return out
+}

@@ -1,0 +1,134 @@
+package redislist
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"sluice/internal/pipeline"
+)
+
+type cmd = rueidis.Completed
+
+// lease takes a list that is not ours, if there is reason to and nobody has it.
+func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
+	s, now := se.src, time.Now()
+	if s.stopped.Load() || s.leftAlone(sl.list.name, now) {
+		return nil
+	}
+	wanted := p.len > 0 && len(se.drain.Owes(sl.list.kind).Sinks) > 0
+	if (!wanted || now.Before(sl.nextTake)) && now.Before(sl.nextSweep) {
+		return nil
+	}
+	third := s.cfg.Claim.Lease.D() / 3
+	sl.nextSweep = now.Add(third)
+	reg, seq, err := take(ctx, se.c, s.owner(), sl.list, chance(4), chance(16), wanted)
+	sl.other = false
+	var other *otherError
+	var home *homeError
+	switch {
+	case err == nil:
+		se.gain(sl, reg, seq)
+		return nil
+	case errors.Is(err, errIdle):
+		return nil
+	case errors.As(err, &other):
+		sl.other = true
+		sl.nextTake = now.Add(min(other.left, third) + 10*time.Millisecond)
+		sl.nextSweep = sl.nextTake
+		return nil
+	case errors.As(err, &home):
+		s.say("home "+sl.list.name, "a list waits for another state directory; `sluice release` lets this pump have it",
+			"list", sl.list.name, "home", home.home)
+		sl.nextTake = now.Add(third)
+		return se.shield(ctx, sl, p.ttl)
+	}
+	return se.failing(ctx, sl, p, "lease", err)
+}
+
+// gain hands a list over that is ours now.
+func (se *session) gain(sl *slot, reg *registry, seq uint64) {
+	s := se.src
+	st := newStream(se, sl.list, reg, seq)
+	s.compare(sl.list, reg)
+	sl.st, sl.nextClaim = st, time.Time{}
+	sl.nextRenew = time.Now().Add(s.cfg.Claim.Lease.D() / 3)
+	se.mu.Lock()
+	se.streams[sl.list.name] = st
+	se.mu.Unlock()
+	se.log.Debug("leased a list", "list", sl.list.name, "open_claims", len(reg.Claims), "epoch", epochString(reg.Epoch))
+	se.drain.Gained(st)
+	se.wake()
+}
+
+// renew prolongs the lease; a refusal closes the stream.
+func (se *session) renew(ctx context.Context, sl *slot) error {
+	st := sl.st
+	err := renew(ctx, se.c, se.src.owner(), sl.list, st.id.Lineage, st.epoch)
+	switch {
+	case err == nil:
+		sl.nextRenew = time.Now().Add(se.src.cfg.Claim.Lease.D() / 3)
+		return nil
+	case se.c.failed() || ctx.Err() != nil:
+		return err
+	}
+	se.log.Warn("a lease could not be renewed, the list is read anew", "list", sl.list.name, "error", err)
+	st.close(err)
+	se.drop(sl)
+	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
+		return err
+	}
+	return nil
+}
+
+// failing is what follows when a list cannot be leased or claimed: it is shielded from its TTL, and tried again.
+func (se *session) failing(ctx context.Context, sl *slot, p probe, what string, err error) error {
+	if se.c.failed() || ctx.Err() != nil {
+		return err
+	}
+	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
+		return err
+	}
+	se.src.say(what+" "+sl.list.name, "a list could not be "+what+"ed, trying again", "list", sl.list.name, "error", err)
+	return se.shield(ctx, sl, p.ttl)
+}
+
+// shield prolongs a TTL that runs out before the list might be claimed. A list without one is left so: the gateway is
+// to put its own TTL on it, and on lists of protobuf records nobody ever does.
+func (se *session) shield(ctx context.Context, sl *slot, ttl time.Duration) error {
+	d := se.src.cfg.Claim.Shield.D()
+	if !sl.list.expires() || ttl < 0 || ttl >= d/2 {
+		return nil
+	}
+	_, err := se.c.do(ctx, se.c.conn.B().Expire().Key(sl.list.name).Seconds(int64(d/time.Second)).Build())
+	if err != nil && !se.c.failed() {
+		se.src.say("shield "+sl.list.name, "a list that cannot be claimed could not be shielded from its TTL",
+			"list", sl.list.name, "ttl", ttl, "error", err)
+		return nil
+	}
+	return err
+}
+
+// shieldAll makes every list safe for a while, as far as it can be done, before the source gives up.
+func (se *session) shieldAll(ctx context.Context) {
+	probes, err := se.probe(ctx)
+	if err != nil {
+		return
+	}
+	for i, sl := range se.slots {
+		if probes[i].kind == "list" && se.shield(ctx, sl, probes[i].ttl) != nil {
+			return
+		}
+	}
+}
+
+// leftAlone tells whether we gave the list back a short while ago.
+func (s *Source) leftAlone(name string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.given[name]
+	return ok && now.Before(until)
+}
+

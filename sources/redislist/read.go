@@ -1,0 +1,273 @@
+package redislist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+)
+
+const (
+	// firstChunk is the number of elements of a stream's first LRANGE; later ones go by the size that was seen.
+	firstChunk = 100
+	// drainWorth is how much of a reply is read and dropped rather than the connection be closed and made again.
+	drainWorth = 256 << 10
+	// offsetTries bounds how often a read meets a claim that was trimmed since it was planned.
+	offsetTries = 8
+)
+
+var (
+	errMoved = errors.New("the claim was trimmed meanwhile")
+	errGone  = errors.New("the claim is not in the registry any more")
+	errShort = errors.New("the claim has fewer elements than recorded")
+)
+
+// reading is one call of Read under way.
+type reading struct {
+	claim  pipeline.ClaimID
+	key    string
+	reg    string
+	from   uint32 // first index that is hashed: the span's first, or where a remembered state begins
+	index  uint32 // first index that is returned
+	end    uint32
+	limit  int64
+	offset uint32
+	ord    *record.Ordinals
+
+	pos  uint32 // next index
+	out  []pipeline.Element
+	size int64 // bytes in out
+	full bool  // limit is reached
+}
+
+// Read implements pipeline.Stream.
+func (st *stream) Read(ctx context.Context, claim pipeline.ClaimID, index, count uint32, limit int64) ([]pipeline.Element, error) {
+	rd, err := st.plannedRead(claim, index, count, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read list %s: %w", st.list.name, err)
+	}
+	for try := 0; ; try++ {
+		err = st.read(ctx, rd, try > 0)
+		if err == nil {
+			break
+		}
+		var re replyError
+		switch {
+		case ctx.Err() != nil, st.failed() != nil, errors.As(err, &re), errors.Is(err, errProtocol), try > 0:
+			if errors.Is(err, errGone) {
+				st.close(err)
+			}
+			return nil, fmt.Errorf("read list %s, claim %s from %d: %w", st.list.name, claim, index, err)
+		}
+		rd.restart() // a connection that was idle may have been cut
+	}
+	st.mu.Lock()
+	st.spans.put(claim, rd.pos, rd.ord)
+	st.mu.Unlock()
+	if err := st.failed(); err != nil {
+		return nil, err
+	}
+	return rd.out, nil
+}
+
+// plannedRead checks what is asked for and finds where to begin.
+func (st *stream) plannedRead(id pipeline.ClaimID, index, count uint32, limit int64) (*reading, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	c := st.open[id]
+	switch {
+	case st.why != nil:
+		return nil, fmt.Errorf("%w: %w", errClosed, st.why)
+	case c == nil || !c.published:
+		return nil, fmt.Errorf("there is no claim %s to read from", id)
+	case index >= c.Len || count == 0:
+		return nil, fmt.Errorf("claim %s has no %d elements from %d", id, count, index)
+	}
+	rd := &reading{
+		claim: id, key: st.list.claim(id), reg: st.list.registry(), index: index, from: index, limit: limit,
+		end: index + min(count, c.Len-index), offset: c.Offset, ord: st.spans.take(id, index),
+	}
+	if rd.ord == nil {
+		rd.ord, rd.from = &record.Ordinals{}, index-index%record.Span
+	}
+	rd.pos = rd.from
+	return rd, nil
+}
+
+// restart begins anew, from the span's first index.
+func (rd *reading) restart() {
+	rd.ord, rd.from = &record.Ordinals{}, rd.index-rd.index%record.Span
+	rd.pos, rd.out, rd.size, rd.full = rd.from, nil, 0, false
+}
+
+// read reads chunk after chunk over one connection until what was asked for is there.
+func (st *stream) read(ctx context.Context, rd *reading, fresh bool) error {
+	for !rd.full && rd.pos < rd.end {
+		c, err := st.se.pool.get(ctx, fresh)
+		if err != nil {
+			return err
+		}
+		keep, err := st.readChunks(ctx, c, rd)
+		st.se.pool.put(c, keep)
+		if err != nil {
+			return err
+		}
+		fresh = false
+	}
+	return nil
+}
+
+// readChunks reads over c; keep tells whether c can be used again.
+func (st *stream) readChunks(ctx context.Context, c *readConn, rd *reading) (keep bool, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
+	defer func() { keep = stop() && keep }()
+	moved := 0
+	for !rd.full && rd.pos < rd.end {
+		before, had := rd.pos, rd.size
+		keep, err = c.chunk(rd, st.chunk(rd))
+		if errors.Is(err, errMoved) && moved < offsetTries {
+			moved++
+			if !keep {
+				return false, nil // go on over another connection
+			}
+			continue
+		}
+		if err != nil || !keep {
+			return keep, err
+		}
+		st.learn(rd.size-had, rd.pos-max(before, min(rd.index, rd.pos)))
+	}
+	return true, nil
+}
+
+// chunk is the number of elements to ask for: what fits the limit by what is known of their size, since the server
+// writes the whole reply to its memory, whatever we read of it.
+func (st *stream) chunk(rd *reading) uint32 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	n := rd.end - rd.pos
+	if st.size == 0 {
+		return min(n, firstChunk)
+	}
+	head := float64(max(rd.pos, rd.index) - rd.pos) // hashed only
+	fits := head + 1 + 1.25*float64(rd.limit-rd.size)/st.size
+	if fits >= float64(n) {
+		return n
+	}
+	return max(1, uint32(fits))
+}
+
+// learn takes the size of elements in.
+func (st *stream) learn(bytes int64, n uint32) {
+	if n == 0 {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	avg := max(1, float64(bytes)/float64(n))
+	if st.size == 0 {
+		st.size = avg
+	}
+	st.size += (avg - st.size) / 4
+}
+
+// chunk reads up to n elements from rd.pos in one transaction that shows the trim offset as well, so that the absolute
+// indices are certain. keep tells whether the connection is at the start of a reply.
+func (c *readConn) chunk(rd *reading, n uint32) (keep bool, err error) {
+	if rd.pos < rd.offset {
+		return true, fmt.Errorf("%w: it begins at %d", errShort, rd.offset)
+	}
+	start := int64(rd.pos - rd.offset)
+	b := appendCommand(nil, "MULTI")
+	b = appendCommand(b, "HGET", rd.reg, "o:"+rd.claim.String())
+	b = appendCommand(b, "LRANGE", rd.key, strconv.FormatInt(start, 10), strconv.FormatInt(start+int64(n)-1, 10))
+	b = appendCommand(b, "EXEC")
+	if err := c.send(b); err != nil {
+		return false, err
+	}
+	for _, want := range []string{"OK", "QUEUED", "QUEUED"} {
+		if err := c.r.status(want); err != nil {
+			return false, err
+		}
+	}
+	if parts, err := c.r.size('*'); err != nil || parts != 2 {
+		return false, errors.Join(err, fmt.Errorf("%w: EXEC has %d replies", errProtocol, parts))
+	}
+	offset, ok, err := c.r.number()
+	if err != nil {
+		return false, err
+	}
+	got, err := c.r.size('*')
+	switch {
+	case err != nil:
+		return false, err
+	case got < 0 || got > int64(n):
+		return false, fmt.Errorf("%w: %d elements in place of %d", errProtocol, got, n)
+	case !ok:
+		return false, errGone
+	case uint32(offset) != rd.offset:
+		rd.offset = uint32(offset)
+		return c.leave(rd, got), errMoved
+	case got < int64(n):
+		return false, fmt.Errorf("%w: index %d is missing", errShort, rd.pos+uint32(got))
+	}
+	return c.elements(rd, got)
+}
+
+// elements reads the elements of a reply until the limit is reached.
+func (c *readConn) elements(rd *reading, n int64) (keep bool, err error) {
+	for ; n > 0; n-- {
+		length, err := c.r.size('$')
+		if err != nil {
+			return false, err
+		}
+		if length < 0 {
+			return false, fmt.Errorf("%w: a list with a nil", errProtocol)
+		}
+		if rd.pos < rd.index {
+			h, err := c.r.hash(length)
+			if err != nil {
+				return false, err
+			}
+			rd.ord.Distinguish(rd.pos, h)
+			rd.pos++
+			continue
+		}
+		kept := c.r.kept(length)
+		if len(rd.out) > 0 && rd.size+kept > rd.limit {
+			rd.full = true
+			return c.leaveWithin(rd, length, n-1), nil
+		}
+		payload, h, err := c.r.payload(length, uint32(n-1))
+		if err != nil {
+			return false, err
+		}
+		rd.out = append(rd.out, pipeline.Element{Payload: payload, Len: length, Hash: rd.ord.Distinguish(rd.pos, h)})
+		rd.size += kept
+		rd.pos++
+	}
+	return true, nil
+}
+
+// leave drops n elements if that is less work than another connection.
+func (c *readConn) leave(rd *reading, n int64) bool {
+	avg := int64(1 << 10)
+	if len(rd.out) > 0 {
+		avg = rd.size / int64(len(rd.out))
+	}
+	return n*avg <= drainWorth && c.r.skip(n) == nil
+}
+
+// leaveWithin drops the rest of an element whose length was read, and n more.
+func (c *readConn) leaveWithin(rd *reading, length, n int64) bool {
+	if length > drainWorth {
+		return false
+	}
+	if _, err := c.r.br.Discard(int(length)); err != nil {
+		return false
+	}
+	return c.r.end() == nil && c.leave(rd, n)
+}

@@ -1,0 +1,56 @@
+package redislist
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1
+	_ "embed"
+	"encoding/hex"
+)
+
+//go:embed scripts/prelude.lua
+var preludeLua string
+
+//go:embed scripts/take.lua
+var takeLua string
+
+//go:embed scripts/renew.lua
+var renewLua string
+
+//go:embed scripts/giveback.lua
+var giveBackLua string
+
+//go:embed scripts/claim.lua
+var claimLua string
+
+//go:embed scripts/settle.lua
+var settleLua string
+
+//go:embed scripts/members.lua
+var membersLua string
+
+//go:embed scripts/dropsink.lua
+var dropSinkLua string
+
+//go:embed scripts/drophome.lua
+var dropHomeLua string
+
+// script is a Lua script without a shebang line: with one, Redis would refuse it at maxmemory.
+type script struct {
+	name, body, sha string
+}
+
+func newScript(name, body string) *script {
+	body = preludeLua + body
+	sum := sha1.Sum([]byte(body)) //nolint:gosec // see above
+	return &script{name: name, body: body, sha: hex.EncodeToString(sum[:])}
+}
+
+var (
+	takeScript     = newScript("take", takeLua)
+	renewScript    = newScript("renew", renewLua)
+	giveBackScript = newScript("give back", giveBackLua)
+	claimScript    = newScript("claim", claimLua)
+	settleScript   = newScript("settle", settleLua)
+	membersScript  = newScript("members", membersLua)
+	dropSinkScript = newScript("drop sink", dropSinkLua)
+	dropHomeScript = newScript("drop home", dropHomeLua)
+)

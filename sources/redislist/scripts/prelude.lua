@@ -1,0 +1,84 @@
+-- Every script begins with a write that Redis allows at maxmemory and that changes nothing: the later ones pass then.
+local reg = KEYS[1]
+redis.call('HDEL', reg, '-')
+
+local function int(x) return string.format('%.0f', x) end
+
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- identity is the server's run and replication ID. A server without INFO has a fixed one, if that is accepted.
+local function identity(embedded)
+  local a = redis.pcall('INFO', 'server')
+  local b = redis.pcall('INFO', 'replication')
+  for _, r in ipairs({a, b}) do
+    if type(r) == 'table' then
+      local e = tostring(r.err)
+      if embedded == '1' then return 'embedded' end
+      if string.find(e, 'NOPERM') or string.find(e, 'permission') or string.find(e, "can't run") then
+        return nil, 'noperm', e
+      end
+      return nil, 'noinfo', e
+    end
+  end
+  local run, repl = string.match(a, 'run_id:(%x+)'), string.match(b, 'master_replid:(%x+)')
+  if not run or not repl then return nil, 'noinfo', 'INFO shows no run_id or master_replid' end
+  return run .. ':' .. repl
+end
+
+-- claim reads a c: field.
+local function claim(v)
+  local len, ms, key, sinks, rest = string.match(v, '^(%d+) (%d+) (%S+) (%S+)(.*)$')
+  return tonumber(len), ms, key, sinks, rest == ' local'
+end
+
+local function owes(sinks, sink) return string.find(',' .. sinks .. ',', ',' .. sink .. ',', 1, true) ~= nil end
+
+-- trim cuts a claim to the least of the cursors it owes, aligned down to a span, or removes it when all are at its end.
+-- It answers the offset, or false when the claim is gone.
+local function trim(key, name, len, sinks, span)
+  local least = len
+  for s in string.gmatch(sinks, '[^,]+') do
+    least = math.min(least, tonumber(redis.call('HGET', reg, 'i:' .. name .. ':' .. s) or '0'))
+  end
+  if least >= len then
+    redis.call('UNLINK', key)
+    for s in string.gmatch(sinks, '[^,]+') do redis.call('HDEL', reg, 'i:' .. name .. ':' .. s) end
+    redis.call('HDEL', reg, 'c:' .. name, 'o:' .. name)
+    return false
+  end
+  local off = tonumber(redis.call('HGET', reg, 'o:' .. name) or '0')
+  local to = least - least % span
+  if to > off then
+    redis.call('LTRIM', key, int(to - off), '-1')
+    redis.call('HSET', reg, 'o:' .. name, int(to))
+    off = to
+  end
+  return off
+end
+
+-- sweep removes what no open claim refers to any more, after claims with these shape keys have finished. The newest
+-- claim nearly always vouches for all of it; only if not are the others looked at.
+local function sweep(keys)
+  if next(keys) == nil then return end
+  local h = redis.call('HMGET', reg, 'epoch', 'n', 'home')
+  local home = h[3]
+  local function vouch(v)
+    if not v then return end
+    local _, _, key, _, loc = claim(v)
+    keys[key] = nil
+    if loc then home = false end
+  end
+  vouch(redis.call('HGET', reg, 'c:' .. h[1] .. '-' .. string.format('%010d', tonumber(h[2]))))
+  if next(keys) ~= nil or home then
+    for _, f in ipairs(redis.call('HKEYS', reg)) do
+      if string.sub(f, 1, 2) == 'c:' then vouch(redis.call('HGET', reg, f)) end
+      if next(keys) == nil and not home then break end
+    end
+  end
+  for key in pairs(keys) do redis.call('HDEL', reg, 'f:' .. key) end
+  if home then redis.call('HDEL', reg, 'home') end
+end
+

@@ -1,0 +1,287 @@
+package redislist
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"sluice/internal/pipeline"
+)
+
+const (
+	// parallelLists bounds how many lists are worked on at a time; more only hides the network's latency.
+	parallelLists = 4
+	// tickMax bounds how long a list is not looked at: a few looks before a TTL of 20 s runs out.
+	tickMax = time.Second
+)
+
+// session is the life of one control connection. Nothing that was remembered of a list outlives it, but for what tells
+// that history went back.
+type session struct {
+	src     *Source
+	log     *slog.Logger
+	c       *control
+	drain   pipeline.Drain
+	pool    *readPool
+	written chan struct{} // wakes the waiter
+	looked  time.Time     // when replicas were counted last
+
+	mu          sync.Mutex
+	streams     map[string]*stream // by list
+	covered     uint64             // writes up to it are replicated as demanded
+	coveredMore chan struct{}      // closed when covered grows
+	slots       []*slot
+}
+
+// slot is what the loop knows of a list. Only one goroutine at a time works on it.
+type slot struct {
+	list      list
+	st        *stream // nil: not ours
+	nextTake  time.Time
+	nextSweep time.Time // when to look whether there are claims of a dead pump
+	nextRenew time.Time
+	nextClaim time.Time
+	waiting   uint64
+	other     bool
+}
+
+// runSession connects and works until ctx is done or the connection breaks. ok tells whether it worked at all.
+func (s *Source) runSession(ctx context.Context, drain pipeline.Drain) (ok bool, err error) {
+	c, err := s.dialer.control(ctx)
+	if err != nil {
+		return false, loginError(err)
+	}
+	defer c.close()
+	se := &session{
+		src: s, log: s.log, c: c, drain: drain, pool: newReadPool(s.dialer, s.deps.MaxElement),
+		written: make(chan struct{}, 1), streams: map[string]*stream{}, coveredMore: make(chan struct{}),
+	}
+	for _, l := range s.lists {
+		se.slots = append(se.slots, &slot{list: l})
+	}
+	defer se.pool.close()
+	if err := se.greet(ctx); err != nil {
+		se.shieldAll(ctx)
+		return false, err
+	}
+	s.setSession(se, nil)
+	s.log.Info("connected to Redis", "target", s.cfg.Target())
+
+	wctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { se.waiter(wctx) })
+	ok, err = se.loop(ctx)
+	se.end(err)
+	cancel()
+	wg.Wait()
+	return ok, err
+}
+
+// loginError marks what only an operator can cure.
+func loginError(err error) error {
+	if denied(err.Error()) {
+		return pipeline.Fatal(fmt.Errorf("log in to Redis: %w", err))
+	}
+	return fmt.Errorf("connect to Redis: %w", err)
+}
+
+// greet makes sure that this is a primary which keeps what is written to it.
+func (se *session) greet(ctx context.Context) error {
+	info, err := se.info(ctx)
+	if err != nil {
+		return err
+	}
+	if info["role"] != "" && info["role"] != "master" {
+		return fmt.Errorf("this address leads to a %s of %s, not to the primary", info["role"], info["master_host"])
+	}
+	if p := info["maxmemory_policy"]; strings.HasPrefix(p, "allkeys-") {
+		return pipeline.Fatal(fmt.Errorf("maxmemory-policy %s lets Redis throw claims away: set noeviction or a volatile one", p))
+	}
+	return nil
+}
+
+// info reads INFO, and counts the replicas.
+func (se *session) info(ctx context.Context) (map[string]string, error) {
+	m, err := se.c.do(ctx, se.c.conn.B().Info().Build())
+	switch {
+	case err == nil:
+	case se.c.failed():
+		return nil, err
+	case se.src.cfg.Embedded:
+		return map[string]string{}, nil
+	case denied(err.Error()):
+		return nil, pipeline.Fatal(fmt.Errorf("INFO is not allowed (%w): add +info to the user's ACL rules", err))
+	default:
+		return nil, fmt.Errorf("INFO: %w", err)
+	}
+	text, err := m.ToString()
+	if err != nil {
+		return nil, fmt.Errorf("INFO: %w", err)
+	}
+	se.looked = time.Now()
+	se.src.replicas.see(se.looked, onlineReplicas(text))
+	return infoFields(text), nil
+}
+
+func infoFields(text string) map[string]string {
+	f := map[string]string{}
+	for line := range strings.Lines(text) {
+		if k, v, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			f[k] = v
+		}
+	}
+	return f
+}
+
+// loop looks at all lists again and again.
+func (se *session) loop(ctx context.Context) (worked bool, err error) {
+	lease := se.src.cfg.Claim.Lease.D()
+	tick := time.NewTicker(min(se.src.cfg.Claim.Interval.D(), tickMax, lease/6))
+	defer tick.Stop()
+	for {
+		if err := se.scan(ctx); err != nil && ctx.Err() == nil {
+			if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
+				se.shieldAll(ctx)
+				return worked, err
+			}
+			if se.c.failed() {
+				return worked, se.c.cause()
+			}
+			se.src.say("scan", "looking at the lists failed", "error", err)
+		} else {
+			worked = true
+		}
+		select {
+		case <-ctx.Done():
+			return worked, nil
+		case <-se.c.broken:
+			return worked, se.c.cause()
+		case <-tick.C:
+		}
+	}
+}
+
+// scan looks at every list once.
+func (se *session) scan(ctx context.Context) error {
+	if time.Since(se.looked) > replicaLook {
+		if _, err := se.info(ctx); err != nil {
+			return err
+		}
+	}
+	probes, err := se.probe(ctx)
+	if err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelLists)
+	for i, sl := range se.slots {
+		g.Go(func() error { return se.visit(gctx, sl, probes[i]) })
+	}
+	err = g.Wait()
+	se.report()
+	return err
+}
+
+// visit does what is due on one list.
+func (se *session) visit(ctx context.Context, sl *slot, p probe) error {
+	sl.waiting = p.len
+	if p.kind != "none" && p.kind != "list" {
+		se.src.say("type "+sl.list.name, "a key has the name of a list and is none: it is left alone", "key", sl.list.name, "type", p.kind)
+		p.len, sl.waiting = 0, 0
+	}
+	if sl.st != nil && sl.st.failed() != nil {
+		se.drop(sl)
+	}
+	if sl.st == nil {
+		if err := se.lease(ctx, sl, p); err != nil || sl.st == nil {
+			return err
+		}
+	}
+	if !time.Now().Before(sl.nextRenew) {
+		if err := se.renew(ctx, sl); err != nil || sl.st == nil {
+			return err
+		}
+	}
+	return se.claims(ctx, sl, p)
+}
+
+// drop forgets a stream that is closed.
+func (se *session) drop(sl *slot) {
+	se.src.remember(sl.st)
+	se.mu.Lock()
+	delete(se.streams, sl.list.name)
+	se.mu.Unlock()
+	sl.st = nil
+}
+
+// end closes all streams, and gives their leases back if Redis can still be reached.
+func (se *session) end(why error) {
+	if why == nil {
+		why = errors.New("the source ends")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	for _, sl := range se.slots {
+		if sl.st == nil {
+			continue
+		}
+		ours := sl.st.failed() == nil
+		sl.st.close(why)
+		if ours && !se.c.failed() && ctx.Err() == nil {
+			if err := giveBack(ctx, se.c, se.src.owner(), sl.list); err != nil && !errors.Is(err, errLost) {
+				se.log.Warn("a lease could not be given back, it will expire", "list", sl.list.name, "error", err)
+			}
+		}
+		se.drop(sl)
+	}
+}
+
+// probe is what a look at a list shows.
+type probe struct {
+	kind string // type of the key, none when there is none
+	len  uint64
+	ttl  time.Duration // negative: it has none
+}
+
+// probe looks at all lists in one round trip.
+func (se *session) probe(ctx context.Context) ([]probe, error) {
+	b := se.c.conn.B
+	cmds := make([]cmd, 0, 3*len(se.slots))
+	for _, sl := range se.slots {
+		n := sl.list.name
+		cmds = append(cmds, b().Type().Key(n).Build(), b().Llen().Key(n).Build(), b().Pttl().Key(n).Build())
+	}
+	rs, err := se.c.doMulti(ctx, cmds...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]probe, len(se.slots))
+	for i := range out {
+		kind, err := rs[3*i].ToString()
+		if err != nil {
+			return nil, fmt.Errorf("TYPE: %w", err)
+		}
+		ttl, err := rs[3*i+2].ToInt64()
+		if err != nil {
+			return nil, fmt.Errorf("PTTL: %w", err)
+		}
+		n, _ := rs[3*i+1].ToInt64() // an error when it is no list
+		out[i] = probe{kind: kind, len: uint64(n), ttl: time.Duration(ttl) * time.Millisecond}
+	}
+	return out, nil
+}
+
+// chance returns n random bytes in hex.
+func chance(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
