@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
+	"sluice/internal/tally"
 )
 
 // Bounds of one insert command. The server takes 100,000 documents and a command of 16 MiB and a little; 4 MiB already
@@ -29,7 +30,7 @@ type inserter struct {
 	db    *driver.Database
 	batch *pipeline.Batch
 	to    collection
-	tally *tally
+	tally *tally.Tally
 }
 
 // buffers are for building commands. The driver copies a command into its own message before it sends it, so that a
@@ -46,7 +47,7 @@ func (in *inserter) insert(ctx context.Context, items []int) {
 	}()
 	for len(items) > 0 {
 		if err := ctx.Err(); err != nil {
-			in.tally.retry(items, err)
+			in.tally.Retry(items, err)
 			return
 		}
 		cmd, sent, rest := in.build((*buf)[:0], items)
@@ -78,7 +79,7 @@ func (in *inserter) build(buf []byte, items []int) (cmd []byte, sent, rest []int
 		buf = in.appendItem(buf, items[n])
 		if size := len(buf) - from; size > maxDocument {
 			buf = buf[:before]
-			in.tally.dead(items[n], fmt.Sprintf("the document has %d bytes without its bodies, MongoDB takes %d", size, maxDocument))
+			in.tally.Dead(items[n], fmt.Sprintf("the document has %d bytes without its bodies, MongoDB takes %d", size, maxDocument))
 			continue
 		}
 		if len(buf) > maxCommandBytes && len(sent) > 0 {
@@ -119,10 +120,10 @@ func (in *inserter) send(ctx context.Context, cmd []byte, items []int) {
 	err = mongo.Classify(err)
 	switch class, _ := pipeline.Classify(err); {
 	case class != pipeline.PermanentBatch:
-		in.tally.retry(items, fmt.Errorf("insert into %s: %w", in.to.name, err))
+		in.tally.Retry(items, fmt.Errorf("insert into %s: %w", in.to.name, err))
 	case mongo.Code(err) == mongo.CodeInvalidNamespace, len(items) == 1:
 		for _, i := range items {
-			in.tally.dead(i, fmt.Sprintf("insert into %s: %v", in.to.name, err))
+			in.tally.Dead(i, fmt.Sprintf("insert into %s: %v", in.to.name, err))
 		}
 	default: // it may lie in one of them
 		in.insert(ctx, items[:len(items)/2])
@@ -134,13 +135,13 @@ func (in *inserter) send(ctx context.Context, cmd []byte, items []int) {
 func (in *inserter) sort(ctx context.Context, we *driver.WriteException, items []int) {
 	if c := we.WriteConcernError; c != nil {
 		// A majority did not confirm in time. What is there may yet be lost, also what a duplicate key was found for.
-		in.tally.retry(items, fmt.Errorf("insert into %s: no majority confirmed the write: code %d %s", in.to.name, c.Code, c.Name))
+		in.tally.Retry(items, fmt.Errorf("insert into %s: no majority confirmed the write: code %d %s", in.to.name, c.Code, c.Name))
 		return
 	}
 	var clashes []int
 	for _, e := range we.WriteErrors {
 		if e.Index < 0 || e.Index >= len(items) {
-			in.tally.retry(items, fmt.Errorf("insert into %s: the server reports an error of document %d of %d", in.to.name, e.Index, len(items)))
+			in.tally.Retry(items, fmt.Errorf("insert into %s: the server reports an error of document %d of %d", in.to.name, e.Index, len(items)))
 			return
 		}
 	}
@@ -152,9 +153,9 @@ func (in *inserter) sort(ctx context.Context, we *driver.WriteException, items [
 		case e.Code == mongo.CodeDuplicateKey:
 			clashes = append(clashes, i)
 		case mongo.Hopeless(e.Code):
-			in.tally.dead(i, fmt.Sprintf("%s refuses the document: code %d: %s", in.to.name, e.Code, clip(e.Message)))
+			in.tally.Dead(i, fmt.Sprintf("%s refuses the document: code %d: %s", in.to.name, e.Code, clip(e.Message)))
 		default:
-			in.tally.retry([]int{i}, fmt.Errorf("insert into %s: code %d: %s", in.to.name, e.Code, clip(e.Message)))
+			in.tally.Retry([]int{i}, fmt.Errorf("insert into %s: code %d: %s", in.to.name, e.Code, clip(e.Message)))
 		}
 	}
 	in.settleClashes(ctx, clashes)

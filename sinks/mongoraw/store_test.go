@@ -15,6 +15,7 @@ import (
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
+	"sluice/internal/tally"
 	"sluice/internal/testenv"
 )
 
@@ -166,14 +167,14 @@ func TestHostileOrganisations(t *testing.T) {
 func TestCollectionRefused(t *testing.T) {
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
-	b, tal := batch(sample(1, nil), sample(2, nil)), newTally(2)
+	b, tal := batch(sample(1, nil), sample(2, nil)), tally.New(2)
 	sink.deliver(t.Context(), s.db, b, group{to: perOrg("system.profile.x$"), items: []int{0, 1}}, tal)
-	if result, err := tal.result(); err != nil || len(result.Dead) != 2 {
+	if result, err := tal.Result(); err != nil || len(result.Dead) != 2 {
 		t.Errorf("ensure: %+v, %v", result, err)
 	}
-	tal = newTally(2)
+	tal = tally.New(2)
 	(&inserter{db: s.db, batch: b, to: perOrg("a$b"), tally: tal}).insert(t.Context(), []int{0, 1})
-	if result, err := tal.result(); err != nil || len(result.Dead) != 2 {
+	if result, err := tal.Result(); err != nil || len(result.Dead) != 2 {
 		t.Errorf("insert: %+v, %v", result, err)
 	}
 }

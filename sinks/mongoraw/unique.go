@@ -53,7 +53,7 @@ func (in *inserter) settleClashes(ctx context.Context, items []int) {
 		err = cursor.All(ctx, &there)
 	}
 	if err != nil {
-		in.tally.retry(items, fmt.Errorf("look for documents in %s: %w", in.to.name, mongo.Classify(err)))
+		in.tally.Retry(items, fmt.Errorf("look for documents in %s: %w", in.to.name, mongo.Classify(err)))
 		return
 	}
 	delivered := make(map[record.ID]bool, len(there))
@@ -62,7 +62,7 @@ func (in *inserter) settleClashes(ctx context.Context, items []int) {
 	}
 	for _, i := range items {
 		if !delivered[in.batch.Items[i].ID] {
-			in.tally.dead(i, in.to.name+" has a unique index beside that of _id, and another document with the same key")
+			in.tally.Dead(i, in.to.name+" has a unique index beside that of _id, and another document with the same key")
 		}
 	}
 }

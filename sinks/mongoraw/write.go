@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/internal/pipeline"
+	"sluice/internal/tally"
 )
 
 // maxParallel bounds the commands in flight for one batch of many organisations. Each holds a command in memory.
@@ -30,7 +31,7 @@ func (s *Sink) Write(ctx context.Context, b *pipeline.Batch) (pipeline.Result, e
 	if err != nil {
 		return pipeline.Result{}, err
 	}
-	t := newTally(len(b.Items))
+	t := tally.New(len(b.Items))
 	var eg errgroup.Group
 	eg.SetLimit(maxParallel)
 	for _, g := range route(b, db.Name(), shape, t) {
@@ -40,11 +41,11 @@ func (s *Sink) Write(ctx context.Context, b *pipeline.Batch) (pipeline.Result, e
 		})
 	}
 	_ = eg.Wait() // what failed stands in the tally
-	return t.result()
+	return t.Result()
 }
 
 // route sorts a batch's items by collection, in the order of their first record, and tallies those that go nowhere.
-func route(b *pipeline.Batch, database string, sh shape, t *tally) []group {
+func route(b *pipeline.Batch, database string, sh shape, t *tally.Tally) []group {
 	if b.Kind == pipeline.Uptime {
 		return []group{{to: uptime(), items: sequence(len(b.Items))}}
 	}
@@ -53,7 +54,7 @@ func route(b *pipeline.Batch, database string, sh shape, t *tally) []group {
 	for i := range b.Items {
 		r := b.Items[i].Record
 		if r.MCP.IsMCP || r.ResponseCode == -1 || sh.Layout == LayoutPerOrg && r.OrgID == "" {
-			t.filter()
+			t.Filter()
 			continue
 		}
 		key := "" // the one collection of the layout capped
@@ -64,7 +65,7 @@ func route(b *pipeline.Batch, database string, sh shape, t *tally) []group {
 		if !ok {
 			to, reason := destination(database, key)
 			if reason != "" {
-				t.dead(i, reason)
+				t.Dead(i, reason)
 				continue
 			}
 			n = len(groups)
@@ -92,15 +93,15 @@ func sequence(n int) []int {
 }
 
 // deliver writes a group and tallies what became of each of its items.
-func (s *Sink) deliver(ctx context.Context, db *driver.Database, b *pipeline.Batch, g group, t *tally) {
+func (s *Sink) deliver(ctx context.Context, db *driver.Database, b *pipeline.Batch, g group, t *tally.Tally) {
 	err := s.ensure(ctx, db, g.to)
 	switch {
 	case errors.Is(err, errNoCollection):
 		for _, i := range g.items {
-			t.dead(i, noCollection(b.Items[i].Record.OrgID, err.Error()))
+			t.Dead(i, noCollection(b.Items[i].Record.OrgID, err.Error()))
 		}
 	case err != nil:
-		t.retry(g.items, err)
+		t.Retry(g.items, err)
 	default:
 		(&inserter{db: db, batch: b, to: g.to, tally: t}).insert(ctx, g.items)
 	}
