@@ -44,6 +44,8 @@ func protobufForms() []form {
 		{"not UTF-8", "\x1a\x02/\xff", record.Record{Path: "/\xff"}},
 		{"names", "\xba\x01\x1a\x12\x18\x0a\x08\x0a\x02en\x12\x02xx\x0a\x00\x0a\x06\x0a\x02en\x12\x00\x10\x07\x0a\x00",
 			record.Record{Geo: record.Geo{City: record.City{GeoNameID: 7, Names: map[string]string{"en": "", "": ""}}}}},
+		{"name whose parts come again with another wire type", "\xba\x01\x0e\x12\x0c\x0a\x0a\x0a\x01k\x12\x01v\x08\x07\x10\x07",
+			record.Record{Geo: record.Geo{City: record.City{Names: map[string]string{"k": "v"}}}}},
 		{"location", "\xba\x01\x0b\x1a\x09\x09\x00\x00\x00\x00\x00\x00\xf8\x3f", record.Record{Geo: record.Geo{Location: record.Location{Latitude: 1.5}}}},
 		{"GraphQL, a type's fields in two pieces", "\x82\x02\x1d\x08\x01\x12\x0d\x0a\x01U\x12\x03\x0a\x01a\x12\x03\x0a\x01b\x18\x02:\x01e0\x01*\x01f*\x00",
 			record.Record{GraphQL: record.GraphQLStats{IsGraphQL: true, HasErrors: true, OperationType: 2,

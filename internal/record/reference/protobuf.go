@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -14,12 +15,20 @@ import (
 
 var descriptor = sync.OnceValues(Descriptor)
 
+// ErrNoVerdict says that the protobuf library itself failed.
+var ErrNoVerdict = errors.New("the protobuf library panicked")
+
 // Protobuf decodes an analytics record with the protobuf library and the schema.
 func Protobuf(payload []byte) (r record.Record, err error) {
 	desc, err := descriptor()
 	if err != nil {
 		return r, err
 	}
+	defer func() { // v1.36 does at a map's entry whose key or value comes again with another wire type
+		if recover() != nil {
+			r, err = record.Record{}, ErrNoVerdict
+		}
+	}()
 	msg := dynamicpb.NewMessage(desc)
 	if err := proto.Unmarshal(payload, msg); err != nil {
 		return r, err
