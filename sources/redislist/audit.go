@@ -64,28 +64,24 @@ type listView struct {
 
 // readList reads a list's registry and length without changing anything.
 func readList(ctx context.Context, c *control, l list, claims ...pipeline.ClaimID) (v listView, err error) {
-	b := c.conn.B
-	cmds := []cmd{b().Multi().Build(), b().Hgetall().Key(l.registry()).Build(), b().Llen().Key(l.name).Build()}
+	keys := []string{l.registry(), l.name}
 	for _, id := range claims {
-		cmds = append(cmds, b().Llen().Key(l.claim(id)).Build())
+		keys = append(keys, l.claim(id))
 	}
-	rs, err := c.doMulti(ctx, append(cmds, b().Exec().Build())...)
+	r, _, err := c.eval(ctx, viewScript, keys, nil)
 	if err != nil {
 		return v, err
 	}
-	all, err := rs[len(rs)-1].ToArray()
-	if err != nil || len(all) != len(cmds)-1 {
-		return v, fmt.Errorf("read the registry of %s: %w", l.name, err)
+	if len(r.all) != len(keys)+1 {
+		return v, fmt.Errorf("script view: strange answer for %s", l.name)
 	}
-	fields, err := all[0].AsStrMap()
+	fields, err := r.all[1].AsStrMap()
 	if err != nil {
 		return v, fmt.Errorf("read the registry of %s: %w", l.name, err)
 	}
-	n, _ := all[1].ToInt64() // an error when it is no list
-	v.waiting, v.lens = uint64(n), map[pipeline.ClaimID]uint64{}
+	v.waiting, v.lens = uint64(r.int(2)), map[pipeline.ClaimID]uint64{}
 	for i, id := range claims {
-		n, _ := all[2+i].ToInt64()
-		v.lens[id] = uint64(n)
+		v.lens[id] = uint64(r.int(3 + i))
 	}
 	if len(fields) == 0 {
 		return v, nil

@@ -34,7 +34,7 @@ const (
 )
 
 // commands that the source needs. Every one is asked for with ACL DRYRUN where that is to be had.
-var commands = strings.Fields("ping info time type llen pttl lrange hget hmget hgetall hkeys exists multi exec wait eval evalsha " +
+var commands = strings.Fields("ping info time type llen pttl lrange hget hmget hgetall hkeys exists wait eval evalsha " +
 	"hset hincrby hdel renamenx persist expire ltrim unlink")
 
 // Check tries what a run needs and changes nothing but a key of its own, which it removes.
@@ -169,7 +169,7 @@ func (k *checker) rights(ctx context.Context) error {
 func (k *checker) sample(name string) []string {
 	reg := k.list.registry() + ":check"
 	switch name {
-	case "ping", "info", "time", "multi", "exec":
+	case "ping", "info", "time":
 		return []string{name}
 	case "wait":
 		return []string{name, "0", "1"}
@@ -222,24 +222,12 @@ func (k *checker) try(ctx context.Context) ([]string, error) {
 	var missing []string
 	for _, name := range commands {
 		args := k.sample(name)
-		switch name {
-		case "multi", "exec":
-			continue // tried together below
-		case "renamenx": // never the list itself
+		if name == "renamenx" { // never the list itself
 			args = []string{name, args[2] + ":none", args[2]}
 		}
 		if _, err := k.c.do(ctx, b().Arbitrary(args...).Build()); k.c.failed() {
 			return nil, k.c.cause()
 		} else if err != nil && denied(err.Error()) {
-			missing = append(missing, name)
-		}
-	}
-	rs, err := k.c.doMulti(ctx, b().Multi().Build(), b().Exec().Build())
-	if err != nil {
-		return nil, err
-	}
-	for i, name := range []string{"multi", "exec"} {
-		if err := rs[i].Error(); err != nil && denied(err.Error()) {
 			missing = append(missing, name)
 		}
 	}

@@ -62,7 +62,7 @@ func stretch(interval time.Duration, open int) time.Duration {
 // claim makes one claim and returns its length, 0 if there was none to make.
 func (se *session) claim(ctx context.Context, sl *slot, p probe) (uint32, error) {
 	st := sl.st
-	owed := se.drain.Owes(sl.list.kind)
+	owed := sl.list.owed(se.drain)
 	if len(owed.Sinks) == 0 {
 		return 0, nil
 	}

@@ -85,7 +85,7 @@ func (s *Source) wants(l list) bool {
 	s.mu.Lock()
 	se := s.session
 	s.mu.Unlock()
-	return se == nil || len(se.drain.Owes(l.kind).Sinks) > 0
+	return se == nil || len(l.owed(se.drain).Sinks) > 0
 }
 
 // serverTime is the server's clock.

@@ -18,7 +18,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	if s.stopped.Load() || s.leftAlone(sl.list.name, now) {
 		return nil
 	}
-	wanted := p.len > 0 && len(se.drain.Owes(sl.list.kind).Sinks) > 0
+	wanted := p.len > 0 && len(sl.list.owed(se.drain).Sinks) > 0
 	if (!wanted || now.Before(sl.nextTake)) && now.Before(sl.nextSweep) {
 		return nil
 	}
@@ -131,4 +131,3 @@ func (s *Source) leftAlone(name string, now time.Time) bool {
 	until, ok := s.given[name]
 	return ok && now.Before(until)
 }
-

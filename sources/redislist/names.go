@@ -26,6 +26,7 @@ type list struct {
 	name   string
 	kind   pipeline.Kind
 	format record.Format
+	only   string // of retried dead letters: the one sink its claims owe; empty: all
 }
 
 // expires tells whether gateways put a TTL on the list.
@@ -37,31 +38,46 @@ func (l list) registry() string { return tagged(l.name) + ":sluice" }
 // claim is the key of one of the list's claims.
 func (l list) claim(id pipeline.ClaimID) string { return l.registry() + ":" + id.String() }
 
-// lists names all that may exist.
-func lists(prefix string, uptime bool) []list {
+// lists names all that may exist; sinks are those that may have dead letters of their own.
+func lists(prefix string, uptime bool, sinks ...string) []list {
 	names := []string{analyticsList}
 	for i := range multipleLists {
 		names = append(names, analyticsList+"_"+strconv.Itoa(i))
 	}
-	names = append(names, analyticsList+retrySuffix)
 	var all []list
 	for _, n := range names {
 		all = append(all,
-			list{prefix + n, pipeline.Analytics, record.Msgpack},
-			list{prefix + n + protobufSuffix, pipeline.Analytics, record.Protobuf})
+			list{prefix + n, pipeline.Analytics, record.Msgpack, ""},
+			list{prefix + n + protobufSuffix, pipeline.Analytics, record.Protobuf, ""})
 	}
 	if uptime {
-		all = append(all, list{uptimeList, pipeline.Uptime, record.Msgpack})
+		all = append(all, list{uptimeList, pipeline.Uptime, record.Msgpack, ""})
+	}
+	for _, sink := range append([]string{""}, sinks...) {
+		all = append(all,
+			retryList(prefix, pipeline.Analytics, record.Msgpack, sink),
+			retryList(prefix, pipeline.Analytics, record.Protobuf, sink))
+		if uptime {
+			all = append(all, retryList(prefix, pipeline.Uptime, record.Msgpack, sink))
+		}
 	}
 	return all
 }
 
-// RetryList is the list that retried dead letters of a format go in at, under a key prefix.
-func RetryList(prefix string, f record.Format) string {
-	if f == record.Protobuf {
-		return prefix + analyticsList + retrySuffix + protobufSuffix
+// retryList is where retried dead letters go in: for all sinks, or for the one that refused them, so that the others do
+// not get them again.
+func retryList(prefix string, k pipeline.Kind, f record.Format, sink string) list {
+	name := prefix + analyticsList + retrySuffix
+	if k == pipeline.Uptime {
+		name = uptimeList + retrySuffix
 	}
-	return prefix + analyticsList + retrySuffix
+	if f == record.Protobuf {
+		name += protobufSuffix
+	}
+	if sink != "" {
+		name += ":" + sink
+	}
+	return list{name, k, f, sink}
 }
 
 // tagged writes a name so that keys which begin with it hash to the name's own Cluster slot: in braces, unless the name

@@ -109,8 +109,9 @@ func (p *readPool) close() {
 
 // readConn is a connection that elements are read over. One goroutine uses it at a time.
 type readConn struct {
-	net net.Conn
-	r   *respReader
+	net    net.Conn
+	r      *respReader
+	server string // its run ID, or a word for one that shows none; never empty
 }
 
 // silence makes every read of a connection wait for a limited time.
@@ -151,10 +152,38 @@ func (d *dialer) login(ctx context.Context, c *readConn) error {
 			return err
 		}
 	}
-	if d.cfg.DB == 0 {
-		return nil
+	if d.cfg.DB != 0 {
+		if err := c.ask("SELECT", strconv.Itoa(d.cfg.DB)); err != nil {
+			return err
+		}
 	}
-	return c.ask("SELECT", strconv.Itoa(d.cfg.DB))
+	return c.identify()
+}
+
+// identify asks which server this is.
+func (c *readConn) identify() error {
+	if err := c.send(appendCommand(nil, "INFO", "server")); err != nil {
+		return err
+	}
+	c.server = "unknown"
+	n, err := c.r.size('$')
+	var re replyError
+	switch {
+	case errors.As(err, &re):
+		return nil // embedded: there is but one
+	case err != nil:
+		return err
+	case n < 0 || n > respBuffer:
+		return fmt.Errorf("%w: INFO has %d characters", errProtocol, n)
+	}
+	b, err := c.r.keep(n, 0)
+	if err != nil {
+		return err
+	}
+	if id := infoFields(string(b))["run_id"]; id != "" {
+		c.server = id
+	}
+	return c.r.end()
 }
 
 // ask sends a command that is answered with OK.

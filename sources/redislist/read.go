@@ -39,8 +39,9 @@ type reading struct {
 
 	pos  uint32 // next index
 	out  []pipeline.Element
-	size int64 // bytes in out
-	full bool  // limit is reached
+	size int64  // bytes in out
+	full bool   // limit is reached
+	left string // server whose reply was not read to its end
 }
 
 // Read implements pipeline.Stream.
@@ -100,47 +101,53 @@ func (st *stream) plannedRead(id pipeline.ClaimID, index, count uint32, limit in
 // restart begins anew, from the span's first index.
 func (rd *reading) restart() {
 	rd.ord, rd.from = &record.Ordinals{}, rd.index-rd.index%record.Span
-	rd.pos, rd.out, rd.size, rd.full = rd.from, nil, 0, false
+	rd.pos, rd.out, rd.size, rd.full, rd.left = rd.from, nil, 0, false, ""
 }
 
-// read reads chunk after chunk over one connection until what was asked for is there.
+// read reads chunk after chunk until what was asked for is there. fresh asks for a new connection.
 func (st *stream) read(ctx context.Context, rd *reading, fresh bool) error {
-	for !rd.full && rd.pos < rd.end {
-		c, err := st.se.pool.get(ctx, fresh)
-		if err != nil {
+	for moved := 0; ; moved++ {
+		err := st.readOver(ctx, fresh, func(c *readConn) (bool, error) { return st.readChunks(c, rd) })
+		if rd.left != "" && err == nil { // a reply was not read to its end
+			server := rd.left
+			rd.left = ""
+			err = st.readOver(ctx, true, func(c *readConn) (bool, error) {
+				err := c.recheck(rd, server)
+				return err == nil, err
+			})
+		}
+		if !errors.Is(err, errMoved) || moved == offsetTries {
 			return err
 		}
-		keep, err := st.readChunks(ctx, c, rd)
-		st.se.pool.put(c, keep)
-		if err != nil {
-			return err
-		}
-		fresh = false
+		rd.restart()
 	}
-	return nil
 }
 
-// readChunks reads over c; keep tells whether c can be used again.
-func (st *stream) readChunks(ctx context.Context, c *readConn, rd *reading) (keep bool, err error) {
+// readOver does something over a connection, and ends the connection with ctx.
+func (st *stream) readOver(ctx context.Context, fresh bool, f func(*readConn) (keep bool, err error)) error {
+	c, err := st.se.pool.get(ctx, fresh)
+	if err != nil {
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
-	defer func() { keep = stop() && keep }()
-	moved := 0
-	for !rd.full && rd.pos < rd.end {
+	keep, err := f(c)
+	st.se.pool.put(c, stop() && keep)
+	return err
+}
+
+func (st *stream) readChunks(c *readConn, rd *reading) (keep bool, err error) {
+	for keep = true; !rd.full && rd.pos < rd.end; {
 		before, had := rd.pos, rd.size
 		keep, err = c.chunk(rd, st.chunk(rd))
-		if errors.Is(err, errMoved) && moved < offsetTries {
-			moved++
-			if !keep {
-				return false, nil // go on over another connection
-			}
-			continue
-		}
-		if err != nil || !keep {
+		if err != nil {
 			return keep, err
+		}
+		if !keep {
+			rd.left = c.server
 		}
 		st.learn(rd.size-had, rd.pos-max(before, min(rd.index, rd.pos)))
 	}
-	return true, nil
+	return keep, nil
 }
 
 // chunk is the number of elements to ask for: what fits the limit by what is known of their size, since the server
@@ -174,31 +181,23 @@ func (st *stream) learn(bytes int64, n uint32) {
 	st.size += (avg - st.size) / 4
 }
 
-// chunk reads up to n elements from rd.pos in one transaction that shows the trim offset as well, so that the absolute
-// indices are certain. keep tells whether the connection is at the start of a reply.
+// chunk reads up to n elements from rd.pos. The trim offset, which only goes forward, is read before and after: if it was
+// the same, the absolute indices are certain. (A transaction would do, but Redis refuses MULTI at maxmemory.) keep tells
+// whether the connection is at the start of a reply.
 func (c *readConn) chunk(rd *reading, n uint32) (keep bool, err error) {
 	if rd.pos < rd.offset {
 		return true, fmt.Errorf("%w: it begins at %d", errShort, rd.offset)
 	}
 	start := int64(rd.pos - rd.offset)
-	b := appendCommand(nil, "MULTI")
-	b = appendCommand(b, "HGET", rd.reg, "o:"+rd.claim.String())
+	b := appendCommand(nil, "HGET", rd.reg, rd.field())
 	b = appendCommand(b, "LRANGE", rd.key, strconv.FormatInt(start, 10), strconv.FormatInt(start+int64(n)-1, 10))
-	b = appendCommand(b, "EXEC")
+	b = appendCommand(b, "HGET", rd.reg, rd.field())
 	if err := c.send(b); err != nil {
 		return false, err
 	}
-	for _, want := range []string{"OK", "QUEUED", "QUEUED"} {
-		if err := c.r.status(want); err != nil {
-			return false, err
-		}
-	}
-	if parts, err := c.r.size('*'); err != nil || parts != 2 {
-		return false, errors.Join(err, fmt.Errorf("%w: EXEC has %d replies", errProtocol, parts))
-	}
-	offset, ok, err := c.r.number()
-	if err != nil {
-		return false, err
+	moved := c.holds(rd)
+	if moved != nil && !errors.Is(moved, errMoved) {
+		return false, moved
 	}
 	got, err := c.r.size('*')
 	switch {
@@ -206,19 +205,41 @@ func (c *readConn) chunk(rd *reading, n uint32) (keep bool, err error) {
 		return false, err
 	case got < 0 || got > int64(n):
 		return false, fmt.Errorf("%w: %d elements in place of %d", errProtocol, got, n)
-	case !ok:
-		return false, errGone
-	case uint32(offset) != rd.offset:
-		rd.offset = uint32(offset)
-		return c.leave(rd, got), errMoved
-	case got < int64(n):
-		return false, fmt.Errorf("%w: index %d is missing", errShort, rd.pos+uint32(got))
+	case moved != nil:
+		return c.leave(rd, got) && c.holds(rd) == nil, moved
 	}
-	return c.elements(rd, got)
+	whole, err := c.elements(rd, got)
+	if err != nil || !whole {
+		return false, err
+	}
+	if err := c.holds(rd); err != nil {
+		return errors.Is(err, errMoved), err
+	}
+	if got < int64(n) {
+		return true, fmt.Errorf("%w: index %d is missing", errShort, rd.pos)
+	}
+	return true, nil
 }
 
-// elements reads the elements of a reply until the limit is reached.
-func (c *readConn) elements(rd *reading, n int64) (keep bool, err error) {
+// holds reads the trim offset and compares it with the one that is counted on, which it corrects.
+func (c *readConn) holds(rd *reading) error {
+	offset, ok, err := c.r.number()
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return errGone
+	case uint32(offset) != rd.offset:
+		rd.offset = uint32(offset)
+		return errMoved
+	}
+	return nil
+}
+
+func (rd *reading) field() string { return "o:" + rd.claim.String() }
+
+// elements reads the elements of a reply until the limit is reached. whole tells whether the reply was read to its end.
+func (c *readConn) elements(rd *reading, n int64) (whole bool, err error) {
 	for ; n > 0; n-- {
 		length, err := c.r.size('$')
 		if err != nil {
@@ -270,4 +291,16 @@ func (c *readConn) leaveWithin(rd *reading, length, n int64) bool {
 		return false
 	}
 	return c.r.end() == nil && c.leave(rd, n)
+}
+
+// recheck asks for the trim offset again after a reply was not read to its end. It must be the same server that answers:
+// another may have trimmed elsewhere.
+func (c *readConn) recheck(rd *reading, server string) error {
+	if c.server != server {
+		return fmt.Errorf("%w, and another server answers", errMoved)
+	}
+	if err := c.send(appendCommand(nil, "HGET", rd.reg, rd.field())); err != nil {
+		return err
+	}
+	return c.holds(rd)
 }

@@ -33,24 +33,27 @@ var dropSinkLua string
 //go:embed scripts/drophome.lua
 var dropHomeLua string
 
+//go:embed scripts/view.lua
+var viewLua string
+
 // script is a Lua script without a shebang line: with one, Redis would refuse it at maxmemory.
 type script struct {
 	name, body, sha string
 }
 
 func newScript(name, body string) *script {
-	body = preludeLua + body
 	sum := sha1.Sum([]byte(body)) //nolint:gosec // see above
 	return &script{name: name, body: body, sha: hex.EncodeToString(sum[:])}
 }
 
 var (
-	takeScript     = newScript("take", takeLua)
-	renewScript    = newScript("renew", renewLua)
-	giveBackScript = newScript("give back", giveBackLua)
-	claimScript    = newScript("claim", claimLua)
-	settleScript   = newScript("settle", settleLua)
-	membersScript  = newScript("members", membersLua)
-	dropSinkScript = newScript("drop sink", dropSinkLua)
-	dropHomeScript = newScript("drop home", dropHomeLua)
+	takeScript     = newScript("take", preludeLua+takeLua)
+	renewScript    = newScript("renew", preludeLua+renewLua)
+	giveBackScript = newScript("give back", preludeLua+giveBackLua)
+	claimScript    = newScript("claim", preludeLua+claimLua)
+	settleScript   = newScript("settle", preludeLua+settleLua)
+	membersScript  = newScript("members", preludeLua+membersLua)
+	dropSinkScript = newScript("drop sink", preludeLua+dropSinkLua)
+	dropHomeScript = newScript("drop home", preludeLua+dropHomeLua)
+	viewScript     = newScript("view", viewLua)
 )

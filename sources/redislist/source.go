@@ -25,8 +25,9 @@ type Deps struct {
 	Token        string // who leases: 128 random bits in hex, kept in the state directory
 	Home         string // the state directory's ID, without white space
 	Log          *slog.Logger
-	BatchRecords int   // a claim at least this long is followed by the next at once; 0: 5000
-	MaxElement   int64 // longer elements are cut; 0: 32 MiB
+	BatchRecords int      // a claim at least this long is followed by the next at once; 0: 5000
+	Sinks        []string // names of the sinks, for the lists of their retried dead letters
+	MaxElement   int64    // longer elements are cut; 0: 32 MiB
 	// WentBack, if not nil, is told that a list's history went back: claims are gone or undone. It must not block.
 	WentBack func(WentBack)
 }
@@ -70,7 +71,7 @@ func New(name string, cfg Config, deps Deps) (*Source, error) {
 	}
 	return &Source{
 		name: name, cfg: cfg, deps: deps, dialer: d, log: deps.Log.With("source", name),
-		lists: lists(cfg.KeyPrefix, cfg.Uptime),
+		lists: lists(cfg.KeyPrefix, cfg.Uptime, deps.Sinks...),
 		given: map[string]time.Time{}, said: map[string]time.Time{}, seen: map[string]sighting{},
 		memory: map[string]memory{}, state: map[string]listState{},
 	}, nil

@@ -1,0 +1,470 @@
+package redislist
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+	"sluice/internal/testenv"
+)
+
+// bench is a list of a private Redis and two owners that use the scripts directly.
+type bench struct {
+	t    testing.TB
+	r    *testRedis
+	c    *control
+	l    list
+	a, b owner
+}
+
+func newBench(t testing.TB, args ...string) *bench {
+	srv := testenv.StartRedis(t, args...)
+	cfg := testConfig(srv.Addr)
+	return &bench{t: t, r: dialRedis(t, srv.Addr), c: dialControl(t, cfg), l: analytics(),
+		a: owner{token: tokenA, home: "home-a", lease: time.Minute},
+		b: owner{token: tokenB, home: "home-b", lease: time.Minute}}
+}
+
+func (b *bench) take(o owner) *registry {
+	b.t.Helper()
+	reg, _, err := take(b.ctx(), b.c, o, b.l, chance(4), chance(16), true)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return reg
+}
+
+func (b *bench) ctx() context.Context { return b.t.Context() }
+
+func next(reg *registry) pipeline.ClaimID {
+	return pipeline.ClaimID{Epoch: reg.Epoch, Number: reg.N + 1}
+}
+
+func (b *bench) claim(o owner, reg *registry, owed pipeline.Owed) claimEntry {
+	b.t.Helper()
+	c, _, err := claim(b.ctx(), b.c, o, b.l, reg.Lineage, next(reg), owed)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	reg.N++
+	return c
+}
+
+func (b *bench) settle(o owner, reg *registry, sink string, rs ...pipeline.Settled) ([]trimmed, error) {
+	return settle(b.ctx(), b.c, o, b.l, reg.Lineage, sink, rs)
+}
+
+func rng(id pipeline.ClaimID, from, to uint32) pipeline.Settled {
+	return pipeline.Settled{Claim: id, From: from, To: to, Counts: pipeline.Counts{Effective: uint64(to - from)}}
+}
+
+// dump is everything of the list in Redis but the lease's expiry.
+func (b *bench) dump() map[string]string {
+	b.t.Helper()
+	m := b.r.do("HGETALL", b.l.registry())
+	f, err := m.AsStrMap()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	delete(f, "until")
+	keys := b.r.do("KEYS", "*")
+	names, _ := keys.AsStrSlice()
+	for _, k := range names {
+		if k != b.l.registry() {
+			m := b.r.do("LRANGE", k, "0", "-1")
+			s, _ := m.AsStrSlice()
+			f["key "+k] = strings.Join(s, " ")
+		}
+	}
+	return f
+}
+
+// same runs f and fails if it changed anything.
+func (b *bench) same(what string, f func()) {
+	b.t.Helper()
+	before := b.dump()
+	f()
+	if d := cmp.Diff(before, b.dump()); d != "" {
+		b.t.Fatalf("%s changed something:\n%s", what, d)
+	}
+}
+
+// Every script called twice leaves what it left when called once.
+func TestScriptsTwice(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 3000)
+	reg := b.take(b.a)
+	b.same("the second take", func() {
+		if again := b.take(b.a); again.Lineage != reg.Lineage || again.Epoch != reg.Epoch {
+			t.Fatalf("%+v, then %+v", reg, again)
+		}
+	})
+	owed := owing("x", "y")
+	c := b.claim(b.a, reg, owed)
+	b.r.push(b.l.name, 3000, 10) // what came since must not be touched by the repeat
+	b.same("the second claim", func() {
+		again, _, err := claim(b.ctx(), b.c, b.a, b.l, reg.Lineage, c.ID, owed)
+		if err != nil || cmp.Diff(c, again) != "" {
+			t.Fatal(again, err)
+		}
+	})
+	for _, sink := range []string{"x", "y"} {
+		out, err := b.settle(b.a, reg, sink, rng(c.ID, 0, 1500))
+		if err != nil || out[0].gone {
+			t.Fatal(out, err)
+		}
+		b.same("the second settle", func() {
+			if out, err := b.settle(b.a, reg, sink, rng(c.ID, 0, 1500)); err != nil || out != nil {
+				t.Fatal(out, err)
+			}
+		})
+	}
+	if n := b.r.int("LLEN", b.l.claim(c.ID)); n != 2000 {
+		t.Fatalf("%d elements are left, the trim goes to 1000", n)
+	}
+	m := pipeline.MemberRange{From: pipeline.Position{Claim: c.ID, Index: 1500}, To: pipeline.Position{Claim: c.ID, Index: 2500}, Tag: "hour 7"}
+	if _, err := recordMembers(b.ctx(), b.c, b.a, b.l, reg.Lineage, "x", m); err != nil {
+		t.Fatal(err)
+	}
+	b.same("the second record", func() {
+		if _, err := recordMembers(b.ctx(), b.c, b.a, b.l, reg.Lineage, "x", m); err != nil {
+			t.Fatal(err)
+		}
+		other := m
+		other.Tag = "hour 8"
+		if _, err := recordMembers(b.ctx(), b.c, b.a, b.l, reg.Lineage, "x", other); err == nil {
+			t.Fatal("another range was taken")
+		}
+	})
+	got := b.r.registry(b.l).Members["x"]
+	if back, err := parseMembers(got); err != nil || back != m {
+		t.Fatalf("%q: %v %v", got, back, err)
+	}
+	if _, err := b.settle(b.a, reg, "x", rng(c.ID, 1500, 2499)); err != nil || b.r.registry(b.l).Members["x"] == "" {
+		t.Fatal("members are gone before they were passed", err)
+	}
+	if _, err := b.settle(b.a, reg, "x", rng(c.ID, 2499, 3000)); err != nil || b.r.registry(b.l).Members["x"] != "" {
+		t.Fatal("members are still there", err)
+	}
+	if err := giveBack(b.ctx(), b.c, b.a, b.l); err != nil {
+		t.Fatal(err)
+	}
+	b.same("the second giving back", func() {
+		if err := giveBack(b.ctx(), b.c, b.a, b.l); !errors.Is(err, errLost) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Whoever does not own the list changes nothing, whatever it sends; and one that was frozen past its lease is late.
+func TestFrozenOwnerChangesNothing(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 2000)
+	b.a.lease = 50 * time.Millisecond
+	reg := b.take(b.a)
+	c := b.claim(b.a, reg, owing("x"))
+	if _, _, err := take(b.ctx(), b.c, b.b, b.l, chance(4), chance(16), true); !errors.As(err, new(*otherError)) {
+		t.Fatalf("taken from a live owner: %v", err)
+	}
+	time.Sleep(60 * time.Millisecond)
+	regB := b.take(b.b)
+	if regB.Lineage != reg.Lineage || regB.Epoch != reg.Epoch || len(regB.Claims) != 1 {
+		t.Fatalf("%+v", regB)
+	}
+	if _, err := b.settle(b.b, regB, "x", rng(c.ID, 0, 700)); err != nil {
+		t.Fatal(err)
+	}
+	b.r.push(b.l.name, 2000, 1)
+	b.same("a frozen owner", func() {
+		if _, err := b.settle(b.a, reg, "x", rng(c.ID, 0, 2000)); !errors.Is(err, errLost) {
+			t.Error(err)
+		}
+		if _, _, err := claim(b.ctx(), b.c, b.a, b.l, reg.Lineage, next(reg), owing("x")); !errors.Is(err, errLost) {
+			t.Error(err)
+		}
+		if err := renew(b.ctx(), b.c, b.a, b.l, reg.Lineage, reg.Epoch); !errors.Is(err, errLost) {
+			t.Error(err)
+		}
+		if err := giveBack(b.ctx(), b.c, b.a, b.l); !errors.Is(err, errLost) {
+			t.Error(err)
+		}
+		if _, err := recordMembers(b.ctx(), b.c, b.a, b.l, reg.Lineage, "x", pipeline.MemberRange{}); !errors.Is(err, errLost) {
+			t.Error(err)
+		}
+		if _, _, err := take(b.ctx(), b.c, b.a, b.l, chance(4), chance(16), true); !errors.As(err, new(*otherError)) {
+			t.Error(err)
+		}
+	})
+}
+
+// A settle does all or nothing: it fits the cursor, or it was done, or it is stale.
+func TestSettleComparesAndSets(t *testing.T) {
+	b := newBench(t)
+	reg := func() *registry { b.r.push(b.l.name, 0, 2300); return b.take(b.a) }()
+	c1 := b.claim(b.a, reg, owing("x", "y"))
+	b.r.push(b.l.name, 0, 100)
+	c2 := b.claim(b.a, reg, owing("x"))
+	if _, err := b.settle(b.a, reg, "x", rng(c1.ID, 0, 1200)); err != nil {
+		t.Fatal(err)
+	}
+	b.same("a stale settle", func() {
+		for _, rs := range [][]pipeline.Settled{
+			{rng(c1.ID, 0, 1300)}, {rng(c1.ID, 1100, 1300)}, {rng(c1.ID, 1300, 1400)}, {rng(c1.ID, 1200, 2301)},
+			{rng(c1.ID, 0, 1200), rng(c2.ID, 0, 100)},
+		} {
+			if _, err := b.settle(b.a, reg, "x", rs...); !errors.Is(err, errStale) {
+				t.Errorf("%v: %v", rs, err)
+			}
+		}
+		if _, err := b.settle(b.a, reg, "y", rng(c2.ID, 0, 100)); !errors.Is(err, errStale) {
+			t.Error("a sink that is not owed was settled", err)
+		}
+	})
+	out, err := b.settle(b.a, reg, "x", rng(c1.ID, 1200, 2300), rng(c2.ID, 0, 100))
+	if err != nil || out[0].gone || !out[1].gone {
+		t.Fatal(out, err)
+	}
+	if out, err = b.settle(b.a, reg, "y", rng(c1.ID, 0, 2300)); err != nil || !out[0].gone {
+		t.Fatal(out, err)
+	}
+	b.same("a settle of what is gone", func() {
+		if out, err := b.settle(b.a, reg, "x", rng(c1.ID, 1200, 2300), rng(c2.ID, 0, 100)); err != nil || out != nil {
+			t.Error(out, err)
+		}
+	})
+	got := b.r.registry(b.l)
+	if len(got.Claims) != 0 || len(got.Shapes) != 0 || got.Ledger["x"]["effective"] != 2400 || got.Ledger["y"]["effective"] != 2300 {
+		t.Fatalf("%+v", got)
+	}
+}
+
+// Trims go to the least cursor, down to a span's begin, so that whoever reads on can begin at it.
+func TestTrimKeepsSpans(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 3500)
+	reg := b.take(b.a)
+	c := b.claim(b.a, reg, owing("x", "y"))
+	steps := []struct {
+		sink     string
+		from, to uint32
+		offset   uint32
+	}{{"x", 0, 1, 0}, {"y", 0, 999, 0}, {"x", 1, 3499, 0}, {"y", 999, 1000, 1000}, {"y", 1000, 2999, 2000},
+		{"y", 2999, 3500, 3000}}
+	for _, s := range steps {
+		out, err := b.settle(b.a, reg, s.sink, rng(c.ID, s.from, s.to))
+		if err != nil || out[0].gone || out[0].offset != s.offset {
+			t.Fatalf("%+v: %+v %v", s, out, err)
+		}
+		if n := b.r.int("LLEN", b.l.claim(c.ID)); n != int64(3500-s.offset) {
+			t.Fatalf("%+v: %d elements are left", s, n)
+		}
+		if s.offset%record.Span != 0 {
+			t.Fatal(s.offset)
+		}
+	}
+	if got := b.r.str("LINDEX", b.l.claim(c.ID), "0"); got != payload(3000) {
+		t.Fatalf("the first element is %q", got)
+	}
+	if out, err := b.settle(b.a, reg, "x", rng(c.ID, 3499, 3500)); err != nil || !out[0].gone {
+		t.Fatal(out, err)
+	}
+}
+
+// While a claim is open that owes a local sink, no other state directory gets the list; and an operator can release it.
+func TestHome(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 10)
+	reg := b.take(b.a)
+	owed := owing("x", "local")
+	owed.Local = true
+	c := b.claim(b.a, reg, owed)
+	if err := giveBack(b.ctx(), b.c, b.a, b.l); err != nil {
+		t.Fatal(err)
+	}
+	b.same("another home", func() {
+		var home *homeError
+		if _, _, err := take(b.ctx(), b.c, b.b, b.l, chance(4), chance(16), true); !errors.As(err, &home) || home.home != "home-a" {
+			t.Error(err)
+		}
+	})
+	src := newSource(t, testConfig(b.r.addr), tokenB)
+	if rel, err := src.ReleaseHome(t.Context(), b.l.name); err != nil || rel.Home != "home-a" {
+		t.Fatal(rel, err)
+	}
+	regB := b.take(b.b) // which becomes the home of what is still owed
+	if regB.Home != "home-b" {
+		t.Fatalf("%+v", regB)
+	}
+	for _, s := range []string{"x", "local"} {
+		if _, err := b.settle(b.b, regB, s, rng(c.ID, 0, 10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := b.r.registry(b.l); got.Home != "" {
+		t.Fatalf("home stays %q", got.Home)
+	}
+}
+
+// What a removed sink is owed can be dropped; it is booked as filtered, and the claims go.
+func TestReleaseSink(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 2500)
+	reg := b.take(b.a)
+	c := b.claim(b.a, reg, owing("gone", "x"))
+	b.r.push(b.l.name, 0, 40)
+	only := b.claim(b.a, reg, owing("gone"))
+	for _, s := range []pipeline.Settled{rng(c.ID, 0, 1700)} {
+		if _, err := b.settle(b.a, reg, "x", s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.settle(b.a, reg, "gone", rng(c.ID, 0, 500)); err != nil {
+		t.Fatal(err)
+	}
+	src := newSource(t, testConfig(b.r.addr), tokenB)
+	rel, err := src.ReleaseSink(t.Context(), b.l.name, "gone")
+	if err != nil || rel.Records != 2040 {
+		t.Fatal(rel, err)
+	}
+	a, err := src.Audit(t.Context())
+	if err != nil || len(a) != 1 || len(a[0].Strange) != 0 || len(a[0].Claims) != 1 || a[0].Claims[0].Offset != 1000 {
+		t.Fatalf("%+v %v", a, err)
+	}
+	if g := a[0].Sinks["gone"]; g.Filtered != 2040 || g.Released != 2040 || g.Effective != 500 || g.Pending != 0 || !g.Balanced() {
+		t.Fatalf("%+v", g)
+	}
+	if n := b.r.int("EXISTS", b.l.claim(only.ID)); n != 0 {
+		t.Fatal("a claim that owes nobody is still there")
+	}
+	if rel, err := src.ReleaseSink(t.Context(), b.l.name, "gone"); err != nil || rel.Records != 0 {
+		t.Fatal(rel, err)
+	}
+	if _, err := b.settle(b.a, reg, "gone", rng(c.ID, 500, 600)); !errors.Is(err, errStale) {
+		t.Fatal(err)
+	}
+	if _, err := src.ReleaseSink(t.Context(), "no-such-list", "x"); err == nil {
+		t.Fatal("no such list")
+	}
+}
+
+// A rename that a broken script left behind is adopted, not lost and not overwritten.
+func TestOrphanIsAdopted(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 5)
+	reg := b.take(b.a)
+	b.r.do("RENAME", b.l.name, b.l.claim(next(reg)))
+	b.r.push(b.l.name, 5, 2)
+	c := b.claim(b.a, reg, owing("x"))
+	if c.Len != 5 || b.r.int("LLEN", b.l.name) != 2 {
+		t.Fatalf("%+v", c)
+	}
+	if c = b.claim(b.a, reg, owing("x")); c.Len != 2 {
+		t.Fatalf("%+v", c)
+	}
+}
+
+// A registry restored from an old state gets an epoch that sorts after all it ever had, and keeps its claims.
+func TestEpochGoesOnlyForward(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 5)
+	reg := b.take(b.a)
+	c := b.claim(b.a, reg, owing("x"))
+	future := "fffffffffff0" + "00000001" // as after a clock that was ahead
+	b.r.do("HSET", b.l.registry(), "ids", "another:server", "epoch", future)
+	if err := renew(b.ctx(), b.c, b.a, b.l, reg.Lineage, reg.Epoch); !errors.Is(err, errEpoch) {
+		t.Fatal(err)
+	}
+	b.r.push(b.l.name, 5, 5)
+	b.same("a claim under an old identity", func() {
+		if _, _, err := claim(b.ctx(), b.c, b.a, b.l, reg.Lineage, next(reg), owing("x")); !errors.Is(err, errEpoch) {
+			t.Fatal(err)
+		}
+	})
+	again := b.take(b.a)
+	if again.Epoch.Ms != 0xfffffffffff1 || again.Claims[0].ID != c.ID || again.N != 1 {
+		t.Fatalf("%+v", again)
+	}
+	if c2 := b.claim(b.a, again, owing("x")); c2.ID.Compare(c.ID) <= 0 || c2.ID.Number != 2 {
+		t.Fatalf("%+v", c2)
+	}
+	if _, err := b.settle(b.a, again, "x", rng(c.ID, 0, 5)); err != nil {
+		t.Fatal("a claim of an old epoch cannot be settled", err)
+	}
+}
+
+// Rights that are missing are named as such.
+func TestInfoDenied(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 5)
+	b.r.do("ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@all", "-info")
+	cfg := testConfig(b.r.addr)
+	cfg.Username, cfg.Password = "narrow", "secret"
+	c := dialControl(t, cfg)
+	_, _, err := take(t.Context(), c, b.a, b.l, chance(4), chance(16), true)
+	if class, _ := pipeline.Classify(err); class != pipeline.FatalError || !strings.Contains(err.Error(), "+info") {
+		t.Fatal(err)
+	}
+}
+
+// A key that has a list's name and is none is left alone.
+func TestWrongType(t *testing.T) {
+	b := newBench(t)
+	b.r.do("SET", b.l.name, "x")
+	if _, _, err := take(b.ctx(), b.c, b.a, b.l, chance(4), chance(16), true); !errors.As(err, new(*typeError)) {
+		t.Fatal(err)
+	}
+	if n := b.r.int("EXISTS", b.l.registry()); n != 0 {
+		t.Fatal("a registry was made")
+	}
+}
+
+// A Redis at maxmemory is drained from a cold start: no registry, no script loaded, not a byte to be had.
+func TestFullRedisFromColdStart(t *testing.T) {
+	b := newBench(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
+	big := strings.Repeat("x", 1000)
+	n := uint32(0)
+	for ; ; n++ {
+		if err := b.r.try("RPUSH", b.l.name, big).Error(); err != nil {
+			if !strings.HasPrefix(err.Error(), "OOM") {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	b.r.do("CONFIG", "SET", "maxmemory", "7mb") // beyond full: what a read buffer gives back is not to be had either
+	if err := b.r.try("HSET", b.l.registry(), "v", "1").Error(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
+		t.Fatal("the server is not full:", err)
+	}
+	s, d := newSource(t, testConfig(b.r.addr), tokenA), newDrain("x", "y")
+	stop := run(t, s, d)
+	st := d.stream(t, b.l.name)
+	c := claims(t, st, 1)[0]
+	if c.Len != n {
+		t.Fatalf("claimed %d of %d", c.Len, n)
+	}
+	for _, sink := range []string{"x", "y"} {
+		for i := uint32(0); i < c.Len; {
+			es, err := st.Read(t.Context(), c.ID, i, 1000, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := st.Settle(t.Context(), sink, []pipeline.Settled{rng(c.ID, i, i+uint32(len(es)))}); err != nil {
+				t.Fatal(err)
+			}
+			i += uint32(len(es))
+		}
+	}
+	stop()
+	if got := b.r.registry(b.l); len(got.Claims) != 0 || got.Ledger["y"]["effective"] != uint64(n) {
+		t.Fatalf("%+v", got)
+	}
+	if err := b.r.try("HSET", "another", "v", "1").Error(); err != nil {
+		t.Fatal("the server is still full:", err)
+	}
+}

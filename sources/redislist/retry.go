@@ -1,0 +1,74 @@
+package redislist
+
+import (
+	"context"
+	"fmt"
+
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+)
+
+// Retry is a dead letter that goes in again.
+type Retry struct {
+	Kind    pipeline.Kind
+	Format  record.Format
+	Sink    string // the sink that refused it; empty: all get it
+	Key     string // tells letters apart: the same one goes in once, until Retried
+	Payload []byte
+}
+
+// retryLua pushes a payload unless its key is remembered. It has none of the prelude: at maxmemory it is refused, and
+// the letter stays where it is.
+const retryLua = `if redis.call('HSETNX', KEYS[1], ARGV[1], '1') == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
+return 1`
+
+// owed is what a claim of the list made now owes.
+func (l list) owed(d pipeline.Drain) pipeline.Owed {
+	o := d.Owes(l.kind)
+	if l.only == "" {
+		return o
+	}
+	for _, s := range o.Sinks {
+		if s == l.only {
+			o.Sinks = []string{s}
+			return o
+		}
+	}
+	return pipeline.Owed{}
+}
+
+// retriedKey remembers which letters went in.
+func (l list) retriedKey() string { return l.registry() + ":retried" }
+
+// Retry pushes a dead letter into a list of its own, from where it is drained with a new position. It may be repeated.
+func (s *Source) Retry(ctx context.Context, r Retry) error {
+	return s.retry(ctx, r, func(c *control, l list) error {
+		_, err := c.do(ctx, c.conn.B().Eval().Script(retryLua).Numkeys(2).Key(l.retriedKey(), l.name).
+			Arg(r.Key, string(r.Payload)).Build())
+		return err
+	})
+}
+
+// Retried forgets that the letter went in, once it is marked where it is kept.
+func (s *Source) Retried(ctx context.Context, r Retry) error {
+	return s.retry(ctx, r, func(c *control, l list) error {
+		_, err := c.do(ctx, c.conn.B().Hdel().Key(l.retriedKey()).Field(r.Key).Build())
+		return err
+	})
+}
+
+func (s *Source) retry(ctx context.Context, r Retry, f func(*control, list) error) error {
+	l, err := s.find(retryList(s.cfg.KeyPrefix, r.Kind, r.Format, r.Sink).name)
+	if err != nil {
+		return fmt.Errorf("%w: the sink is not configured any more", err)
+	}
+	c, err := s.dialer.control(ctx)
+	if err != nil {
+		return loginError(err)
+	}
+	defer c.close()
+	if err := f(c, l); err != nil {
+		return fmt.Errorf("retry into list %s: %w", l.name, err)
+	}
+	return nil
+}
