@@ -25,7 +25,6 @@ type Fold struct {
 	in     interner
 	tags   map[string]uint32 // tag as it came -> number of the tag as it counts, noTag when it does not
 	arena  []cell
-	bytes  int
 }
 
 const noTag = ^uint32(0)
@@ -53,9 +52,6 @@ func NewFold(s Shape) *Fold {
 	return f
 }
 
-// Bytes is about what the fold holds in memory.
-func (f *Fold) Bytes() int { return f.bytes }
-
 // Document is the part of a fold that belongs to one organisation and bucket.
 type Document struct {
 	f              *Fold
@@ -66,7 +62,7 @@ type Document struct {
 	lastSet        bool
 	total          Counter
 	dims           [NumDims]map[key]*cell
-	size           int
+	size, mem      int
 }
 
 // Document begins a document. The organisation is as BSON takes it; bucket in Unix seconds.
@@ -76,6 +72,9 @@ func (f *Fold) Document(org string, bucket int64) *Document {
 
 // UpdateBytes is about how large an update of the stored document with this delta is.
 func (d *Document) UpdateBytes() int { return d.size }
+
+// Bytes is about what the document holds in memory.
+func (d *Document) Bytes() int { return d.mem }
 
 // Empty tells whether nothing was added yet.
 func (d *Document) Empty() bool { return d.empty }
@@ -230,7 +229,8 @@ func (d *Document) at(dim Dim, k key) *cell {
 	c := &f.arena[0]
 	f.arena = f.arena[1:]
 	m[k] = c
-	f.bytes += cellBytes
-	d.size += f.updateBytes(dim, k)
+	n := f.pathBytes(dim, k)
+	d.mem += cellBytes + n
+	d.size += updateFields * (n + updateField)
 	return c
 }

@@ -4,11 +4,11 @@ package aggregate
 // its key and names, and 20 for each code in errormap, 55 in errorlist; in an update it has up to 18 fields, each with
 // the whole path before it.
 const (
-	cellBytes     = 256
+	cellBytes     = 320 // with its place in a map
 	storedCounter = 490
 	storedCode    = 75
 	updateFields  = 18
-	updateCode    = 24
+	updateField   = 28 // name, type, value
 )
 
 // StoredBytes is about what the counter adds to its map in the stored document when it is new there.
@@ -16,8 +16,8 @@ func (e *Entry) StoredBytes(k Key) int {
 	return storedCounter + len(k.Outer) + len(k.Name) + len(e.Identifier) + len(e.Human) + storedCode*len(e.Codes)
 }
 
-// updateBytes estimates what a new counter adds to an update, from the raw strings.
-func (f *Fold) updateBytes(dim Dim, k key) int {
+// pathBytes estimates how long the path of a counter is, from the raw strings.
+func (f *Fold) pathBytes(dim Dim, k key) int {
 	n := f.in.names
 	path := len(dim.String())
 	switch dim {
@@ -32,5 +32,5 @@ func (f *Fold) updateBytes(dim Dim, k key) int {
 	default:
 		path += len(n[k.a])
 	}
-	return updateFields * (min(path, 2*MaxKey) + 28)
+	return min(path, 2*MaxKey)
 }

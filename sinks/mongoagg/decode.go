@@ -1,0 +1,152 @@
+package mongoagg
+
+import (
+	"strconv"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/bsontype"
+
+	"sluice/aggregate"
+)
+
+// eachCounter visits the counters of a stored document's maps. What is no counter (the incumbent left such things where
+// a key had a dot) is passed over.
+func eachCounter(doc bson.Raw, visit func(aggregate.Dim, aggregate.Key, bson.Raw)) {
+	for i := range aggregate.NumDims {
+		dim := aggregate.Dim(i)
+		m, ok := doc.Lookup(dim.String()).DocumentOK()
+		if !ok {
+			continue
+		}
+		if !dim.Nested() {
+			eachIn(m, func(k string, c bson.Raw) { visit(dim, aggregate.Key{Name: k}, c) })
+			continue
+		}
+		eachDocument(m, func(outer string, inner bson.Raw) {
+			eachIn(inner, func(k string, c bson.Raw) { visit(dim, aggregate.Key{Outer: outer, Name: k}, c) })
+		})
+	}
+}
+
+func eachIn(m bson.Raw, visit func(string, bson.Raw)) {
+	eachDocument(m, func(k string, c bson.Raw) {
+		if _, err := c.LookupErr("hits"); err == nil {
+			visit(k, c)
+		}
+	})
+}
+
+func eachDocument(m bson.Raw, visit func(string, bson.Raw)) {
+	es, err := m.Elements()
+	if err != nil {
+		return
+	}
+	for _, e := range es {
+		if c, ok := e.Value().DocumentOK(); ok {
+			visit(e.Key(), c)
+		}
+	}
+}
+
+// stored is a counter as it was read.
+type stored struct {
+	aggregate.Entry
+	hasLast, hasMin, hasMax        bool
+	requestTime, latency, upstream bson.RawValue // derived, as they are
+	errorList                      bson.RawValue
+}
+
+// decodeCounter reads a counter. Numbers may have any numeric type: the incumbent stores the same in several.
+func decodeCounter(raw bson.Raw) (s stored) {
+	es, err := raw.Elements()
+	if err != nil {
+		return s
+	}
+	for _, e := range es {
+		v := e.Value()
+		switch e.Key() {
+		case "hits":
+			s.Hits = integer(v)
+		case "success":
+			s.Success = integer(v)
+		case "errortotal":
+			s.Errors = integer(v)
+		case "totalrequesttime":
+			s.RequestTime = integer(v)
+		case "totallatency":
+			s.Latency = integer(v)
+		case "totalupstreamlatency":
+			s.Upstream = integer(v)
+		case "maxlatency":
+			s.MaxLatency, s.hasMax = integer(v), true
+		case "maxupstreamlatency":
+			s.MaxUpstream = integer(v)
+		case "minlatency":
+			s.MinLatency, s.hasMin = integer(v), true
+		case "minupstreamlatency":
+			s.MinUpstream = integer(v)
+		case "openconnections":
+			s.OpenConnections = integer(v)
+		case "closedconnections":
+			s.ClosedConnections = integer(v)
+		case "bytesin":
+			s.BytesIn = integer(v)
+		case "bytesout":
+			s.BytesOut = integer(v)
+		case "lasttime":
+			s.LastTime, s.hasLast = v.DateTimeOK()
+		case "identifier":
+			s.Identifier, _ = v.StringValueOK()
+		case "humanidentifier":
+			s.Human, _ = v.StringValueOK()
+		case "errormap":
+			s.Codes = decodeCodes(v)
+		case "errorlist":
+			s.errorList = v
+		case "requesttime":
+			s.requestTime = v
+		case "latency":
+			s.latency = v
+		case "upstreamlatency":
+			s.upstream = v
+		}
+	}
+	if !s.hasLast {
+		s.LastTime = time.Time{}.UnixMilli() // what the Dashboard reads where there is none
+	}
+	return s
+}
+
+func decodeCodes(v bson.RawValue) (out []aggregate.CodeCount) {
+	m, ok := v.DocumentOK()
+	if !ok {
+		return nil
+	}
+	es, err := m.Elements()
+	if err != nil {
+		return nil
+	}
+	for _, e := range es {
+		code := int64(aggregate.OtherCode)
+		if e.Key() != aggregate.Other {
+			if code, err = strconv.ParseInt(e.Key(), 10, 32); err != nil {
+				continue
+			}
+		}
+		out = append(out, aggregate.CodeCount{Code: int32(code), Count: integer(e.Value())})
+	}
+	return out
+}
+
+func integer(v bson.RawValue) int64 {
+	switch v.Type {
+	case bsontype.Int32:
+		return int64(v.Int32())
+	case bsontype.Int64:
+		return v.Int64()
+	case bsontype.Double:
+		return int64(v.Double())
+	}
+	return 0
+}

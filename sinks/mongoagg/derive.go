@@ -1,0 +1,177 @@
+package mongoagg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/primitive"
+	"go.mongodb.org/mongo-driver/mongo/options"
+
+	"sluice/internal/mongo"
+)
+
+// sweepEvery is how often marks are looked for that other processes left behind.
+const sweepEvery = 10 * time.Minute
+
+// derive brings the derived fields of the documents that were written up to date: averages, error lists, lists. The
+// counters are read back, since other processes add to them too. What cannot be derived is logged and stays marked.
+func (s *Sink) derive(ctx context.Context) error {
+	if s.now().Sub(s.swept) >= sweepEvery {
+		if err := s.sweep(ctx); err != nil {
+			return err
+		}
+		s.swept = s.now()
+	}
+	for _, d := range s.docs {
+		if !d.dirty || d.bad != "" {
+			continue
+		}
+		clean, err := s.deriveOne(ctx, d)
+		switch {
+		case err == nil:
+			d.dirty = !clean
+		case mongo.Hopeless(mongo.Code(err)) || errors.Is(err, errCannotDerive):
+			d.dirty = false
+			s.log.Error("derived fields cannot be written", "collection", d.collection, "id", d.id.Hex(), "error", err)
+		default:
+			return err
+		}
+	}
+	s.derived = s.now()
+	return nil
+}
+
+var errCannotDerive = errors.New("the stored document cannot be read")
+
+// deriveOne writes a document's derived fields if they rest on newer counters than what is stored, and takes the mark
+// away if the counters did not change meanwhile. It tells whether the mark is gone.
+func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err error) {
+	coll := s.db.Collection(d.collection)
+	byID := bson.E{Key: "_id", Value: d.id}
+	raw, err := coll.FindOne(ctx, bson.D{byID}).Raw()
+	if errors.Is(err, errNoDocuments) {
+		return true, nil // it has expired
+	}
+	if err != nil {
+		return false, fmt.Errorf("read a document back: %w", mongo.Classify(err))
+	}
+	if old, ok := raw.Lookup("sluice", "adopting").ObjectIDOK(); ok {
+		if err := s.finishAdoption(ctx, coll, d.id, old); err != nil {
+			return false, err
+		}
+	}
+	rev, ok := revision(raw)
+	if !ok {
+		return false, errCannotDerive
+	}
+	s.measure(d, raw)
+	parts := deriveFields(raw, d.top)
+	unchanged := bson.E{Key: "sluice.rev", Value: rev}
+	unmark := bson.E{Key: "$unset", Value: bson.D{{Key: "sluice.dirty", Value: ""}}}
+	state := bson.D{{Key: "sluice.derived", Value: rev}, {Key: "sluice.bytes", Value: int64(d.mapBytes)}}
+	if len(parts) == 1 {
+		res, err := coll.UpdateOne(ctx, bson.D{byID, unchanged}, bson.D{{Key: "$set", Value: parts[0].with(state)}, unmark})
+		if err != nil || res.MatchedCount == 1 {
+			return err == nil, written(err)
+		}
+	}
+	// somebody adds to it all the time, or it is too much for one update: newer than what is there is good enough
+	older := bson.E{Key: "$or", Value: bson.A{bson.D{{Key: "sluice.derived", Value: bson.D{{Key: "$lt", Value: rev}}}},
+		bson.D{{Key: "sluice.derived", Value: bson.D{{Key: "$exists", Value: false}}}}}}
+	for i, p := range parts {
+		set := p.with(nil)
+		if i == len(parts)-1 {
+			set = p.with(state[:1])
+		}
+		if len(set) <= 5 {
+			continue
+		}
+		if _, err := coll.UpdateOne(ctx, bson.D{byID, older}, bson.D{{Key: "$set", Value: set}}); err != nil {
+			return false, written(err)
+		}
+	}
+	done := bson.E{Key: "sluice.derived", Value: rev}
+	res, err := coll.UpdateOne(ctx, bson.D{byID, unchanged, done}, bson.D{{Key: "$set", Value: state}, unmark})
+	return err == nil && res.MatchedCount == 1, written(err)
+}
+
+func written(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write derived fields: %w", mongo.Classify(err))
+}
+
+func revision(raw bson.Raw) (int64, bool) {
+	v, err := raw.LookupErr("sluice", "rev")
+	return integer(v), err == nil
+}
+
+// measure notes what the maps take. Documents that are getting full keep what counters there are.
+func (s *Sink) measure(d *document, raw bson.Raw) {
+	d.takeCounters(raw, s.keys)
+	if d.mapBytes < nearlyFull && !d.tight {
+		d.counters = nil
+	}
+}
+
+// nearlyFull is from how many bytes on the counters of a document are kept in mind, so that it need not be read again.
+const nearlyFull = 2 << 20
+
+// sweep finds documents that other processes left marked.
+func (s *Sink) sweep(ctx context.Context) error {
+	names, err := s.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$regex", Value: "^(" + orgPrefix + "|" + mixedName + "$)"}}}})
+	if err != nil {
+		return fmt.Errorf("list collections: %w", mongo.Classify(err))
+	}
+	for _, name := range names {
+		if err := s.sweepOne(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxSwept bounds what one sweep takes on in a collection; the next goes on.
+const maxSwept = 1000
+
+// sweepOne uses the index of marks; a collection without it was never written by us, or its index is being built.
+func (s *Sink) sweepOne(ctx context.Context, collection string) error {
+	coll := s.db.Collection(collection)
+	cur, err := coll.Find(ctx, bson.D{{Key: "sluice.dirty", Value: true}}, options.Find().SetHint(dirtyIndex).SetLimit(maxSwept).
+		SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}}))
+	if err != nil {
+		if code := mongo.Code(err); code == codeBadValue || code == codeNoIndex {
+			return nil
+		}
+		return fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
+	}
+	var found []struct {
+		ID        primitive.ObjectID `bson:"_id"`
+		Org       string             `bson:"orgid"`
+		Timestamp time.Time          `bson:"timestamp"`
+	}
+	if err := cur.All(ctx, &found); err != nil {
+		return fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
+	}
+	for _, f := range found {
+		id := docID{collection, f.ID}
+		d := s.docs[id]
+		if d == nil {
+			d = newDocument(id, f.Org, f.Timestamp.Unix())
+			d.top, d.used = s.cfg.Top, s.flushes
+			s.docs[id] = d
+		}
+		d.dirty = true
+	}
+	return nil
+}
+
+// What a server answers to a hint for an index that is not there: 2 up to now, 27 where it has none of the collection.
+const (
+	codeBadValue = 2
+	codeNoIndex  = 27
+)

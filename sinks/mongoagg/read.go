@@ -1,0 +1,171 @@
+package mongoagg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/primitive"
+	"go.mongodb.org/mongo-driver/mongo/options"
+	"golang.org/x/sync/errgroup"
+
+	"sluice/aggregate"
+	"sluice/internal/mongo"
+	"sluice/internal/pipeline"
+)
+
+// parallel is how many collections are read or written at a time.
+const parallel = 4
+
+// byCollection runs do for the documents of each collection, some at a time. do must touch nothing but its documents.
+func byCollection(docs []*document, do func(collection string, docs []*document)) {
+	groups := map[string][]*document{}
+	for _, d := range docs {
+		groups[d.collection] = append(groups[d.collection], d)
+	}
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for c, ds := range groups {
+		g.Go(func() error { do(c, ds); return nil })
+	}
+	_ = g.Wait() // it has none to report
+}
+
+// read learns the positions of the documents of which they are not known, and sees to their collections. A document
+// that cannot be read is left.
+func (f *flushing) read(ctx context.Context, docs []*document) {
+	var unknown []*document
+	for _, d := range docs {
+		if !d.known {
+			unknown = append(unknown, d)
+		}
+	}
+	var mu sync.Mutex
+	failed := map[*document]error{}
+	f.prepareAll(ctx, unknown, failed)
+	unknown = without(unknown, failed)
+	byCollection(unknown, func(collection string, ds []*document) {
+		for len(ds) > 0 {
+			n := min(len(ds), 500)
+			if err := f.readPositions(ctx, collection, ds[:n]); err != nil {
+				mu.Lock()
+				for _, d := range ds[:n] {
+					failed[d] = err
+				}
+				mu.Unlock()
+			}
+			ds = ds[n:]
+		}
+	})
+	f.sortOut(failed)
+}
+
+// sortOut leaves or condemns documents that failed.
+func (f *flushing) sortOut(failed map[*document]error) {
+	for d, err := range failed {
+		if c, _ := pipeline.Classify(err); c == pipeline.PermanentBatch {
+			f.condemn(d, err)
+		}
+		f.leave(d, err)
+	}
+}
+
+func without(docs []*document, failed map[*document]error) (out []*document) {
+	for _, d := range docs {
+		if failed[d] == nil {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// bookkeeping is what of ours stands in a stored document, under the field sluice.
+type bookkeeping struct {
+	ID     primitive.ObjectID `bson:"_id"`
+	Sluice struct {
+		Positions map[string]string  `bson:"pos"`
+		MapBytes  int64              `bson:"bytes"`
+		Adopting  primitive.ObjectID `bson:"adopting"`
+	} `bson:"sluice"`
+}
+
+var justBookkeeping = bson.D{{Key: "sluice.pos", Value: 1}, {Key: "sluice.bytes", Value: 1}, {Key: "sluice.adopting", Value: 1}}
+
+// readPositions reads with the client's concern: what a majority has, at the primary. What only a minority has may be
+// rolled back, and what rests on it would be lost.
+func (s *Sink) readPositions(ctx context.Context, collection string, docs []*document) error {
+	coll := s.db.Collection(collection)
+	ids, byID := make(bson.A, len(docs)), map[primitive.ObjectID]*document{}
+	for i, d := range docs {
+		ids[i], byID[d.id] = d.id, d
+	}
+	cur, err := coll.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, options.Find().SetProjection(justBookkeeping))
+	if err != nil {
+		return fmt.Errorf("read positions: %w", mongo.Classify(err))
+	}
+	var found []bookkeeping
+	if err := cur.All(ctx, &found); err != nil {
+		return fmt.Errorf("read positions: %w", mongo.Classify(err))
+	}
+	for i := range found {
+		b := &found[i]
+		if !b.Sluice.Adopting.IsZero() {
+			if err := s.finishAdoption(ctx, coll, b.ID, b.Sluice.Adopting); err != nil {
+				return err
+			}
+		}
+		if err := byID[b.ID].learn(b); err != nil {
+			return err
+		}
+		delete(byID, b.ID)
+	}
+	if len(byID) == 0 {
+		return nil
+	}
+	return s.adopt(ctx, coll, byID)
+}
+
+// learn takes over what was read.
+func (d *document) learn(b *bookkeeping) error {
+	d.forgotten()
+	for l, p := range b.Sluice.Positions {
+		at, err := pipeline.ParsePosition(p)
+		if err != nil {
+			return pipeline.Permanent(fmt.Errorf("read positions of %s: %w", d.id.Hex(), err))
+		}
+		d.pos[l] = at
+	}
+	d.known, d.mapBytes = true, int(b.Sluice.MapBytes)
+	return nil
+}
+
+// learnAbsent says that there is no such document.
+func (d *document) learnAbsent() {
+	d.forgotten()
+	d.known, d.mapBytes = true, 0
+}
+
+// loadCounters reads what counters a document has, and what they take.
+func (s *Sink) loadCounters(ctx context.Context, d *document) error {
+	raw, err := s.db.Collection(d.collection).FindOne(ctx, bson.D{{Key: "_id", Value: d.id}},
+		options.FindOne().SetProjection(bson.D{{Key: "lists", Value: 0}})).Raw()
+	if err != nil && !errors.Is(err, errNoDocuments) {
+		return fmt.Errorf("read counters of %s: %w", d.id.Hex(), mongo.Classify(err))
+	}
+	d.takeCounters(raw, s.keys)
+	return nil
+}
+
+func (d *document) takeCounters(raw bson.Raw, keys counterKeys) {
+	d.counters, d.sizes = map[uint64]bool{}, aggregate.Sizes{}
+	eachCounter(raw, func(dim aggregate.Dim, k aggregate.Key, c bson.Raw) {
+		d.counters[keys.of(dim, k)] = true
+		d.sizes[dim] += len(k.Outer) + len(k.Name) + len(c) + counterOverhead
+	})
+	d.mapBytes = d.sizes.Total()
+}
+
+// counterOverhead is a field's type byte and the NUL behind its name, and some of what the list's entry takes more.
+const counterOverhead = 16
