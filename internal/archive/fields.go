@@ -169,8 +169,28 @@ func (f positionField) json(e *Encoder, dst []byte, r *Row) []byte {
 }
 
 func (positionField) parse(cell string, r *Row) (err error) {
-	r.Position, err = pipeline.ParsePosition(cell)
+	r.Position, err = parsePosition(cell)
 	return err
+}
+
+// parsePosition reads a position as pipeline.ParsePosition does, without scanning by a format: archives hold many.
+func parsePosition(s string) (p pipeline.Position, err error) {
+	bad := len(s) != 42 || s[20] != '-' || s[31] != '-' || strings.ContainsAny(s, "ABCDEF")
+	number := func(from, to, base, bits int) (n uint64) {
+		if !bad {
+			n, err = strconv.ParseUint(s[from:to], base, bits)
+			bad = err != nil
+		}
+		return n
+	}
+	p.Claim.Epoch.Ms = number(0, 12, 16, 64)
+	p.Claim.Epoch.Rand = uint32(number(12, 20, 16, 32))
+	p.Claim.Number = uint32(number(21, 31, 10, 32))
+	p.Index = uint32(number(32, 42, 10, 32))
+	if bad {
+		return pipeline.Position{}, fmt.Errorf("%q is not a position", s)
+	}
+	return p, nil
 }
 
 type cityField struct{}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
 
@@ -158,6 +159,19 @@ func FuzzManifest(f *testing.F) {
 		}
 		if m.ManifestKey() != key {
 			t.Fatalf("the manifest at %q describes %q", key, m.Key)
+		}
+	})
+}
+
+// FuzzPosition: we read positions as the pipeline does.
+func FuzzPosition(f *testing.F) {
+	f.Add("018bcfe5680000000007-0000000003-0000000001")
+	f.Add("018BCFE5680000000007-0000000003-9999999999")
+	f.Fuzz(func(t *testing.T, s string) {
+		want, wantErr := pipeline.ParsePosition(s)
+		got, err := parsePosition(s)
+		if (err == nil) != (wantErr == nil) || got != want {
+			t.Fatalf("%q: %v, %v; the pipeline reads %v, %v", s, got, err, want, wantErr)
 		}
 	})
 }
