@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/pipeline"
+	"sluice/sources/redislist"
+)
+
+// auditTime bounds one reading of the ledger.
+const auditTime = 10 * time.Second
+
+// audit is the ledger of all sources. The JSON form is fixed by the contract; what it has beyond is added.
+type audit struct {
+	Taken    uint64                           `json:"taken"`
+	Balanced bool                             `json:"balanced"`
+	Sinks    map[string]sinkLedger            `json:"sinks"`
+	Sources  map[string][]redislist.ListAudit `json:"sources"`
+	Strange  []string                         `json:"strange,omitempty"`
+	oldest   map[string]time.Time             // by sink: when the oldest claim it is owed was made
+}
+
+// sinkLedger is a sink's columns. What the sink was never owed (claimed before it was configured, or of a kind it does not
+// take) is part of filtered, so that every sink's columns make up taken.
+type sinkLedger struct {
+	pipeline.Counts
+	NotOwed uint64 `json:"not_owed"`
+}
+
+// readAudit reads the ledger from every source; it needs no lease and disturbs nobody.
+func readAudit(ctx context.Context, sources []*redislist.Source) (*audit, error) {
+	a := &audit{Balanced: true, Sinks: map[string]sinkLedger{}, Sources: map[string][]redislist.ListAudit{},
+		oldest: map[string]time.Time{}}
+	owed := map[string]uint64{}
+	for _, s := range sources {
+		lists, err := s.Audit(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("audit source %s: %w", s.Name(), err)
+		}
+		a.Sources[s.Name()] = lists
+		for i := range lists {
+			a.add(&lists[i], owed)
+		}
+	}
+	a.close(owed)
+	return a, nil
+}
+
+func (a *audit) add(l *redislist.ListAudit, owed map[string]uint64) {
+	a.Taken += l.Taken
+	for name, k := range l.Sinks {
+		s := a.Sinks[name]
+		s.Counts = s.Plus(k.Counts)
+		a.Sinks[name] = s
+		owed[name] += k.Taken
+	}
+	for _, c := range l.Claims {
+		for _, name := range c.Owes {
+			if t, ok := a.oldest[name]; c.Cursors[name] < c.Len && (!ok || c.Time.Before(t)) {
+				a.oldest[name] = c.Time
+			}
+		}
+	}
+	for _, s := range l.Strange {
+		a.Strange = append(a.Strange, l.List+": "+s)
+	}
+}
+
+func (a *audit) close(owed map[string]uint64) {
+	for name, s := range a.Sinks {
+		s.NotOwed = a.Taken - min(a.Taken, owed[name])
+		s.Filtered += s.NotOwed
+		a.Sinks[name] = s
+		if s.Total() != a.Taken {
+			a.Balanced = false
+			a.Strange = append(a.Strange, fmt.Sprintf("sink %s accounts for %d of %d", name, s.Total(), a.Taken))
+		}
+	}
+	if len(a.Strange) > 0 {
+		a.Balanced = false
+	}
+}
+
+func (a *audit) ledger() pipeline.Ledger {
+	l := pipeline.Ledger{Taken: a.Taken, Balanced: a.Balanced, Sinks: map[string]pipeline.Counts{}}
+	for name, s := range a.Sinks {
+		l.Sinks[name] = s.Counts
+	}
+	return l
+}
+
+// text writes the ledger as a table whose columns add up to what was taken.
+func (a *audit) text(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "sink\ttaken\t= effective\t+ duplicates\t+ filtered\t+ dead letters\t+ spooled\t+ pending\t")
+	for _, name := range sortedKeys(a.Sinks) {
+		s := a.Sinks[name]
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", name, a.Taken, s.Effective, s.Duplicates, s.Filtered,
+			s.DeadLetters, s.Spooled, s.Pending)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, s := range a.Strange {
+		fmt.Fprintln(w, "strange:", s)
+	}
+	verdict := "the ledger is balanced"
+	if !a.Balanced {
+		verdict = "THE LEDGER DOES NOT BALANCE"
+	}
+	_, err := fmt.Fprintf(w, "%d records taken; %s\n", a.Taken, verdict)
+	return err
+}
+
+func auditCommand(e *environment) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "The ledger: taken = effective + duplicates + filtered + dead letters + spooled + pending",
+		Long: `Reads the ledger of every list from Redis, where it is kept in the same atomic step as the cursors, so that it is
+exact after any crash. It changes nothing and may run beside any number of pumps. Exits 1 if it does not balance.`,
+		Example: "  sluice audit\n  sluice audit --output json",
+		Args:    noArgs,
+	}
+	out := outputFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		a, err := e.audit(c.Context())
+		if err != nil {
+			return err
+		}
+		if err := out.print(e.stdout, a, a.text); err != nil {
+			return err
+		}
+		if !a.Balanced {
+			return silentError{}
+		}
+		return nil
+	}
+	return c
+}
+
+func (e *environment) audit(ctx context.Context) (*audit, error) {
+	sources, err := e.onlookers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("Redis did not answer in time"))
+	defer cancel()
+	return readAudit(ctx, sources)
+}
+
+// onlookers are the configured sources for commands that look, or that act for an operator: they own no state directory
+// and take no leases.
+func (e *environment) onlookers(ctx context.Context) ([]*redislist.Source, error) {
+	cfg, log, err := e.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"sluice/internal/console"
+	"sluice/internal/deadletter"
+	"sluice/internal/metrics"
+	"sluice/internal/pipeline"
+	"sluice/internal/statedir"
+)
+
+// serveConsole listens on admin.listen and serves until the returned function is called.
+func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.cfg.Admin.Listen)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("admin.listen: %w; choose another address, for example 127.0.0.1:0", err)}
+	}
+	e.address = "http://" + l.Addr().String()
+	view := &view{engine: e}
+	h := console.New(console.Options{
+		Status: view.status, Traffic: e.trafficReader(), DeadLetters: e.newestLetters,
+		Metrics: metrics.Handler(view.status), Ready: e.ready, Log: e.log,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	srv := &console.Server{Handler: h, Log: e.log}
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := srv.Serve(ctx, l); err != nil {
+			e.log.Error("the console ended", "err", err)
+		}
+	})
+	e.log.Info("console", "address", e.address)
+	return func() { cancel(); done.Wait() }, nil
+}
+
+// trafficReader is the first sink that can show its traffic, nil if none can.
+func (e *engine) trafficReader() pipeline.TrafficReader {
+	for _, s := range e.specs {
+		if t, ok := s.Sink.(pipeline.TrafficReader); ok {
+			return t
+		}
+	}
+	return nil
+}
+
+// ready tells whether every source is connected and every sink takes data.
+func (e *engine) ready() (bool, []string) {
+	why := e.pipe.Unready()
+	for _, s := range e.sources {
+		if st := s.Status(); !st.Connected {
+			why = append(why, "source "+st.Name+": not connected: "+st.Error)
+		}
+	}
+	return len(why) == 0, why
+}
+
+func (e *engine) newestLetters(_ context.Context, limit int) ([]console.DeadLetter, error) {
+	letters, err := deadletter.Read(statedir.Letters(e.cfg.State.Dir))
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(letters)
+	letters = letters[:min(limit, len(letters))]
+	out := make([]console.DeadLetter, len(letters))
+	for i, l := range letters {
+		out[i] = console.DeadLetter{ID: l.ID, Sink: l.Sink, Reason: l.Reason, Time: l.Time, Source: l.Source, List: l.List,
+			Position: l.Position, Bytes: l.Length}
+	}
+	return out, nil
+}
+
+// view makes the status, at most once a second: the ledger in it is read from Redis.
+type view struct {
+	*engine
+	mu   sync.Mutex
+	last pipeline.Status
+}
+
+const statusEvery = time.Second
+
+func (v *view) status() pipeline.Status {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if now := time.Now(); now.Sub(v.last.Time) >= statusEvery-50*time.Millisecond {
+		v.last = v.make(now)
+	}
+	return v.last
+}
+
+func (v *view) make(now time.Time) pipeline.Status {
+	s := pipeline.Status{
+		Time: now, Started: v.started, Version: thisBuild().Version, Region: v.cfg.Region,
+		MemoryLimit: v.cfg.BufferLimit(), MemoryUsed: v.pipe.MemoryUsed(), Sinks: v.pipe.SinkStatuses(),
+	}
+	s.Ready, s.NotReady = v.ready()
+	for _, src := range v.sources {
+		s.Sources = append(s.Sources, src.Status())
+	}
+	v.engine.mu.Lock()
+	s.Alarms = slices.Clone(v.alarms)
+	v.engine.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
+	defer cancel()
+	a, err := readAudit(ctx, v.sources)
+	if err != nil {
+		s.Ledger = v.last.Ledger // the last one that could be read
+		s.Alarms = append(s.Alarms, "the ledger cannot be read now")
+		return s
+	}
+	s.Ledger = a.ledger()
+	for i := range s.Sinks {
+		s.Sinks[i].LagRecords = a.Sinks[s.Sinks[i].Name].Pending
+		if at, ok := a.oldest[s.Sinks[i].Name]; ok {
+			s.Sinks[i].LagSeconds = max(0, now.Sub(at).Seconds())
+		}
+	}
+	if !s.Ledger.Balanced {
+		s.Alarms = append(s.Alarms, "the ledger does not balance: see sluice audit")
+	}
+	return s
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"sluice/internal/config"
+	"sluice/internal/deadletter"
+	"sluice/internal/pipeline"
+	"sluice/internal/statedir"
+	"sluice/sources/redislist"
+)
+
+// engine is the parts of a running process: state directory, letter box, sources and the pipeline with its sinks.
+type engine struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	state   *statedir.Dir
+	box     *deadletter.Box
+	sources []*redislist.Source
+	specs   []pipeline.SinkSpec
+	pipe    *pipeline.Pipeline
+	started time.Time
+	address string // of the console
+
+	mu     sync.Mutex
+	alarms []string
+}
+
+// engineOptions differ between the daemon, a single run and the demo.
+type engineOptions struct {
+	once   bool
+	stdout io.Writer // of stdout sinks
+}
+
+// newEngine makes all parts; nothing connects yet. The caller must close it.
+func newEngine(cfg *config.Config, log *slog.Logger, opt engineOptions) (_ *engine, err error) {
+	e := &engine{cfg: cfg, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			e.close()
+		}
+	}()
+	if e.state, err = statedir.Open(cfg.State.Dir); err != nil {
+		return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+	}
+	if e.box, err = deadletter.Open(statedir.Letters(cfg.State.Dir)); err != nil {
+		return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+	}
+	if e.specs, err = sinkSpecs(cfg, sinkDeps{state: e.state, stdout: opt.stdout, log: log}); err != nil {
+		return nil, err
+	}
+	if e.pipe, err = pipeline.New(pipeline.Options{
+		Sinks: e.specs, Record: cfg.RecordShape(), Memory: cfg.BufferLimit(),
+		Batch:    pipeline.Batching{Records: cfg.Pipeline.Batch.Records, Bytes: int64(cfg.Pipeline.Batch.Bytes)},
+		Deadline: cfg.Pipeline.ShutdownTimeout.D(), Letters: e.box, Once: opt.once, Log: log,
+	}); err != nil {
+		return nil, err
+	}
+	e.sources, err = newSources(cfg, redislist.Deps{
+		Token: e.state.Token, Home: e.state.Home, Log: log, BatchRecords: cfg.Pipeline.Batch.Records,
+		WentBack: e.wentBack,
+	})
+	return e, err
+}
+
+// newSources makes the sources in the order of their names.
+func newSources(cfg *config.Config, deps redislist.Deps) ([]*redislist.Source, error) {
+	var out []*redislist.Source
+	for _, name := range sortedKeys(cfg.Sources) {
+		settings, ok := cfg.Sources[name].Settings.(redislist.Config)
+		if !ok {
+			return nil, fmt.Errorf("source %s: no source is made of %T", name, cfg.Sources[name].Settings)
+		}
+		s, err := redislist.New(name, settings, deps)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", name, err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// wentBack raises the alarm that a Redis history went back.
+func (e *engine) wentBack(w redislist.WentBack) {
+	e.log.Error("the history of a list in Redis went back: records may come again or be gone", "what", fmt.Sprintf("%+v", w))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.alarms = append(e.alarms, fmt.Sprintf("history of a list went back: %+v", w))
+}
+
+// run works until ctx is done, or an operator is needed, and then shuts down in order.
+func (e *engine) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	sourcesCtx, endSources := context.WithCancel(context.Background())
+	defer endSources()
+
+	errs := make([]error, len(e.sources)+1)
+	var sources, helpers sync.WaitGroup
+	for i, s := range e.sources {
+		sources.Go(func() {
+			if errs[i] = s.Run(sourcesCtx, e.pipe); errs[i] != nil {
+				errs[i] = fmt.Errorf("source %s: %w", s.Name(), errs[i])
+				stop() // it needs an operator
+			}
+		})
+	}
+	helpers.Go(func() { e.giveBack(ctx) })
+	unhook := context.AfterFunc(ctx, e.stopClaiming)
+	errs[len(e.sources)] = e.pipe.Run(ctx)
+	stop()
+	unhook()
+	e.stopClaiming()
+	endSources()
+	sources.Wait()
+	helpers.Wait()
+	return errors.Join(errs...)
+}
+
+func (e *engine) stopClaiming() {
+	for _, s := range e.sources {
+		s.StopClaiming()
+	}
+}
+
+// giveBackEvery is how often streams are looked over for claims that this process cannot settle.
+const giveBackEvery = 2 * time.Second
+
+// giveBack ends the leases of lists whose claims owe sinks that this process lacks: another pump may have them.
+func (e *engine) giveBack(ctx context.Context) {
+	tick := time.NewTicker(giveBackEvery)
+	defer tick.Stop()
+	said := map[string]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for st, missing := range e.pipe.Lacking() {
+			id := st.ID()
+			if !said[id.Lineage] {
+				said[id.Lineage] = true
+				e.log.Warn("claims owe sinks that this process does not have; they wait for a pump that has them, or for sluice release",
+					"source", id.Source, "list", id.List, "sinks", strings.Join(missing, ","))
+			}
+			for _, s := range e.sources {
+				if s.Name() == id.Source {
+					s.GiveBack(st)
+				}
+			}
+		}
+	}
+}
+
+// close frees what newEngine made.
+func (e *engine) close() {
+	if e.box != nil {
+		_ = e.box.Close() // every letter is synced when it is stored
+	}
+	if e.state != nil {
+		_ = e.state.Close()
+	}
+}

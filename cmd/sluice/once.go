@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sluice/internal/config"
+)
+
+// onceEvery is how often a single run looks whether anything is left.
+const onceEvery = 50 * time.Millisecond
+
+// errRemains says that a single run gave up before everything was delivered.
+var errRemains = errors.New("not everything was delivered; the rest is kept in Redis")
+
+// runOnce drains what is there, and fails when something remains after the timeout.
+func (e *environment) runOnce(ctx context.Context, cfg *config.Config, log *slog.Logger, timeout time.Duration) error {
+	eng, err := newEngine(cfg, log, engineOptions{once: true, stdout: e.stdout})
+	if err != nil {
+		return err
+	}
+	defer eng.close()
+	return eng.drainOnce(ctx, timeout)
+}
+
+func (e *engine) drainOnce(ctx context.Context, timeout time.Duration) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- e.run(work) }()
+	left, err := e.untilIdle(ctx, timeout, ended)
+	if errors.Is(err, errEnded) {
+		return left.err
+	}
+	stop()
+	if runErr := <-ended; runErr != nil {
+		return runErr
+	}
+	if len(left.others) > 0 {
+		e.log.Info("lists of a pump that is alive were left alone", "lists", strings.Join(left.others, ", "))
+	}
+	if err != nil {
+		e.sayWhatRemains()
+	}
+	return err
+}
+
+// remaining is why a single run ended.
+type remaining struct {
+	others []string // lists that belong to live pumps
+	err    error    // of the engine, when it ended by itself
+}
+
+// errEnded says that the engine ended before the work was done.
+var errEnded = errors.New("the engine ended")
+
+// untilIdle returns when nothing is left to drain, the timeout is over, ctx is done, or the engine ended by itself.
+func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-chan error) (remaining, error) {
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	tick := time.NewTicker(onceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return remaining{err: err}, errEnded
+		case <-ctx.Done():
+			return remaining{}, fmt.Errorf("interrupted: %w", errRemains)
+		case <-deadline.C:
+			return remaining{}, fmt.Errorf("after %s: %w%s", timeout, errRemains, e.sickSinks())
+		case <-tick.C:
+		}
+		if idle, others := e.idle(ctx); idle {
+			return remaining{others: others}, nil
+		}
+	}
+}
+
+// idle tells whether no source has anything left that is this process's to drain.
+func (e *engine) idle(ctx context.Context) (bool, []string) {
+	var others []string
+	for _, s := range e.sources {
+		ok, live, err := s.Idle(ctx)
+		if err != nil || !ok {
+			return false, nil
+		}
+		others = append(others, live...)
+	}
+	return true, others
+}
+
+func (e *engine) sickSinks() string {
+	var sick []string
+	for _, s := range e.pipe.SinkStatuses() {
+		if s.State != "ok" {
+			sick = append(sick, fmt.Sprintf("%s (%s: %s)", s.Name, s.State, s.LastError))
+		}
+	}
+	if len(sick) == 0 {
+		return ""
+	}
+	return "; sinks not well: " + strings.Join(sick, "; ")
+}

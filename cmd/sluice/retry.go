@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"sluice/internal/config"
+	"sluice/internal/deadletter"
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+	"sluice/internal/statedir"
+	"sluice/sources/redislist"
+)
+
+// retryLetters puts dead letters back, each exactly once also when the command dies on the way: Redis remembers which ones
+// it has until they are marked as retried.
+func (e *environment) retryLetters(ctx context.Context, ids []string) error {
+	cfg, log, err := e.load(ctx)
+	if err != nil {
+		return err
+	}
+	dir := statedir.Letters(cfg.State.Dir)
+	letters, err := deadletter.Read(dir)
+	if err != nil {
+		return err
+	}
+	if letters, err = chosenLetters(letters, ids); err != nil {
+		return err
+	}
+	r, err := newRetrier(cfg, log, dir)
+	if err != nil {
+		return err
+	}
+	defer r.box.Close()
+	done, err := r.all(ctx, letters)
+	fmt.Fprintf(e.stdout, "%d of %d dead letters went back into Redis\n", done, len(letters))
+	return err
+}
+
+// chosenLetters are the letters with the IDs, or all without any.
+func chosenLetters(letters []pipeline.Letter, ids []string) ([]pipeline.Letter, error) {
+	if len(ids) == 0 {
+		return letters, nil
+	}
+	var out []pipeline.Letter
+	for _, id := range ids {
+		found := deadletter.Find(letters, id)
+		if len(found) == 0 {
+			return nil, fmt.Errorf("no dead letter has the ID %q", id)
+		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+type retrier struct {
+	sources map[string]*redislist.Source
+	box     *deadletter.Box
+}
+
+func newRetrier(cfg *config.Config, log *slog.Logger, dir string) (*retrier, error) {
+	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	if err != nil {
+		return nil, err
+	}
+	box, err := deadletter.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &retrier{sources: map[string]*redislist.Source{}, box: box}
+	for _, s := range sources {
+		r.sources[s.Name()] = s
+	}
+	return r, nil
+}
+
+// all retries one letter after another; one that cannot go back holds up none behind it.
+func (r *retrier) all(ctx context.Context, letters []pipeline.Letter) (done int, err error) {
+	var errs []error
+	for i := range letters {
+		if err := r.one(ctx, &letters[i]); err != nil {
+			errs = append(errs, fmt.Errorf("dead letter %s: %w", letters[i].ID, err))
+			continue
+		}
+		done++
+	}
+	return done, errors.Join(errs...)
+}
+
+func (r *retrier) one(ctx context.Context, l *pipeline.Letter) error {
+	if int64(len(l.Bytes)) != l.Length {
+		return fmt.Errorf("only %d of its %d bytes were kept", len(l.Bytes), l.Length)
+	}
+	src, ok := r.sources[l.Source]
+	if !ok {
+		return fmt.Errorf("source %s is not configured any more", l.Source)
+	}
+	format := record.Msgpack
+	if l.Format == record.Protobuf.String() {
+		format = record.Protobuf
+	}
+	kind := pipeline.Analytics
+	if l.Kind == "uptime" {
+		kind = pipeline.Uptime
+	}
+	sink := l.Sink
+	if sink == pipeline.EverySink {
+		sink = ""
+	}
+	again := redislist.Retry{Kind: kind, Format: format, Sink: sink, Key: l.Lineage + " " + l.Position + " " + l.Sink, Payload: l.Bytes}
+	if err := src.Retry(ctx, again); err != nil {
+		return err
+	}
+	if err := r.box.MarkRetried(l); err != nil {
+		return err
+	}
+	return src.Retried(ctx, again)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/config"
+)
+
+func runCommand(e *environment) *cobra.Command {
+	var once bool
+	var timeout time.Duration
+	var role string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "The daemon: drains Redis into the sinks until it is told to stop",
+		Long: `Drains the gateways' lists into every sink. SIGTERM and SIGINT end it in order: nothing new is begun, what is
+in flight settles within pipeline.shutdown_timeout, what is not delivered is kept in Redis and said.`,
+		Example: `  sluice run --config /etc/sluice/sluice.yaml
+  sluice run --once                    drain what is there, also what a dead pump had claimed, then end
+  sluice run --once --timeout 30s      give up on a sink that is down after half a minute`,
+		Args: noArgs,
+	}
+	c.Flags().BoolVar(&once, "once", false, "drain what is there, settle every sink, then end")
+	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "with --once: how long to wait for a sink that is down")
+	c.Flags().StringVar(&role, "role", "all", "all: Redis to sinks in one process")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if role != "all" {
+			return usageError{fmt.Errorf("--role %s is not in this version: use all", role)}
+		}
+		if c.Flags().Changed("timeout") && !once {
+			return usageError{fmt.Errorf("--timeout goes with --once")}
+		}
+		cfg, log, err := e.load(c.Context())
+		if err != nil {
+			return err
+		}
+		debug.SetMemoryLimit(cfg.MemoryLimit())
+		if once {
+			return e.runOnce(c.Context(), cfg, log, timeout)
+		}
+		return e.runDaemon(c.Context(), cfg, log)
+	}
+	return c
+}
+
+func (e *environment) runDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	eng, err := newEngine(cfg, log, engineOptions{stdout: e.stdout})
+	if err != nil {
+		return err
+	}
+	defer eng.close()
+	stopConsole, err := eng.serveConsole(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopConsole()
+	b := thisBuild()
+	log.Info("sluice starts", "version", b.Version, "pid", os.Getpid(), "config", cfg.File(), "region", cfg.Region)
+	if err := eng.run(ctx); err != nil {
+		return err
+	}
+	eng.sayWhatRemains()
+	return nil
+}
+
+// sayWhatRemains ends a run with what is left in Redis, by sink.
+func (e *engine) sayWhatRemains() {
+	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
+	defer cancel()
+	a, err := readAudit(ctx, e.sources)
+	if err != nil {
+		e.log.Warn("stopped; what remains is in Redis and cannot be counted now", "err", err)
+		return
+	}
+	var left []string
+	for _, name := range sortedKeys(a.Sinks) {
+		if n := a.Sinks[name].Pending; n > 0 {
+			left = append(left, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	if len(left) == 0 {
+		e.log.Info("stopped; everything that was taken is settled", "taken", a.Taken)
+		return
+	}
+	e.log.Warn("stopped; what is not delivered is kept in Redis", "pending", strings.Join(left, ", "))
+}
