@@ -121,7 +121,25 @@ func (e *engine) run(ctx context.Context) error {
 	endSources()
 	sources.Wait()
 	helpers.Wait()
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err != nil {
+		e.shield()
+	}
+	return err
+}
+
+// shieldTime bounds what a process that cannot go on does for the lists it leaves.
+const shieldTime = 5 * time.Second
+
+// shield makes the gateways' lists safe for a while: an operator is needed, and that takes longer than their TTL.
+func (e *engine) shield() {
+	ctx, cancel := context.WithTimeout(context.Background(), shieldTime)
+	defer cancel()
+	for _, s := range e.sources {
+		if err := s.Shield(ctx); err != nil {
+			e.log.Error("lists could not be shielded from their TTL", "source", s.Name(), "err", err)
+		}
+	}
 }
 
 func (e *engine) stopClaiming() {

@@ -71,11 +71,12 @@ func (d *drainage) lacks() (missing []string, settled bool) {
 	for i := range claims {
 		c := &claims[i]
 		for _, name := range c.Owes {
-			if l := d.lane(name); l == nil || !l.serves(c) {
-				if !slices.Contains(missing, name) {
-					missing = append(missing, name)
-				}
-			} else if l.settler.cursor(c) < c.Len {
+			l := d.lane(name)
+			switch {
+			case slices.Contains(missing, name): // its later claims wait behind the one that it cannot serve
+			case l == nil || !l.serves(c) && l.settler.cursor(c) < c.Len:
+				missing = append(missing, name)
+			case l.settler.cursor(c) < c.Len:
 				settled = false
 			}
 		}

@@ -82,6 +82,10 @@ func (l *lane) deliverAll(ctx context.Context) error {
 			if c.ID.Compare(last) <= 0 {
 				continue
 			}
+			if l.owed(c) && !l.serves(c) { // nothing may be applied before it: the stream waits for a pump that can
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}
 			if l.owed(c) {
 				l.idle.Store(false)
 				if err := l.deliverClaim(ctx, c, gen); err != nil {
@@ -105,7 +109,7 @@ func (l *lane) deliverAll(ctx context.Context) error {
 }
 
 func (l *lane) owed(c *Claim) bool {
-	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len && l.serves(c)
+	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len
 }
 
 // serves tells whether this sink is the one that the claim means by its name: one of another type under the same name
