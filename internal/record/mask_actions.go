@@ -9,7 +9,10 @@ import (
 )
 
 func maskTags(r *Record, mask func(string) string) {
-	tags := r.Tags[:0:0] // never in place: the slice may be shared with another copy of the record
+	if len(r.Tags) == 0 {
+		return
+	}
+	tags := make([]string, 0, len(r.Tags)) // never in place: another copy of the record may share them
 	for _, tag := range r.Tags {
 		if masked := mask(tag); masked != "" || tag == "" {
 			tags = append(tags, masked)

@@ -9,7 +9,7 @@ import (
 )
 
 // The append functions write values as the encoder of a gateway does: integers in their smallest form and unsigned
-// where they are not negative, strings without str8, times as an array of seconds and nanoseconds.
+// where they are not negative, all strings as str, times as an array of seconds and nanoseconds.
 
 func appendStr(dst []byte, s string) []byte {
 	switch n := len(s); {
@@ -104,10 +104,17 @@ func appendMap[V any](dst []byte, m map[string]V, value func([]byte, V) []byte) 
 		return append(dst, mpNil)
 	}
 	dst = appendMapLen(dst, len(m))
-	for _, key := range slices.Sorted(maps.Keys(m)) {
+	for _, key := range sortedKeys(m) {
 		dst = value(appendStr(dst, key), m[key])
 	}
 	return dst
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil // without the sorter's allocations: most records have no maps
+	}
+	return slices.Sorted(maps.Keys(m))
 }
 
 // appendAny writes the types that a decoded GraphQLError.Path has; any other type becomes nil.

@@ -3,46 +3,6 @@ package record
 import (
 	"encoding/binary"
 	"math"
-	"time"
-)
-
-// Codes of https://github.com/msgpack/msgpack/blob/master/spec.md, and the first ones of the fixed families.
-const (
-	mpFixMap   = 0x80
-	mpFixArray = 0x90
-	mpFixStr   = 0xa0
-	mpNil      = 0xc0
-	mpUnused   = 0xc1
-	mpFalse    = 0xc2
-	mpTrue     = 0xc3
-	mpBin8     = 0xc4
-	mpBin16    = 0xc5
-	mpBin32    = 0xc6
-	mpExt8     = 0xc7
-	mpExt16    = 0xc8
-	mpExt32    = 0xc9
-	mpFloat32  = 0xca
-	mpFloat64  = 0xcb
-	mpUint8    = 0xcc
-	mpUint16   = 0xcd
-	mpUint32   = 0xce
-	mpUint64   = 0xcf
-	mpInt8     = 0xd0
-	mpInt16    = 0xd1
-	mpInt32    = 0xd2
-	mpInt64    = 0xd3
-	mpFixExt1  = 0xd4
-	mpFixExt4  = 0xd6
-	mpFixExt8  = 0xd7
-	mpFixExt16 = 0xd8
-	mpStr8     = 0xd9
-	mpStr16    = 0xda
-	mpStr32    = 0xdb
-	mpArray16  = 0xdc
-	mpArray32  = 0xdd
-	mpMap16    = 0xde
-	mpMap32    = 0xdf
-	mpNegFix   = 0xe0
 )
 
 // msgpackReader reads one value after the other. The first failure sticks: what is read after it is empty, so that
@@ -216,53 +176,4 @@ func (m *msgpackReader) bool() bool {
 	}
 	m.failAt(at, "is not a boolean")
 	return false
-}
-
-// time reads a time as gateways write it, an array of seconds and nanoseconds, or as msgpack's own extension -1. It is
-// in UTC.
-func (m *msgpackReader) time() time.Time {
-	if m.null() {
-		return time.Time{}
-	}
-	at := m.off
-	var sec, nsec int64
-	if n, ok := m.tryArray(); ok {
-		if n != 2 {
-			m.failAt(at, "is not a pair of seconds and nanoseconds")
-		}
-		sec, nsec = m.int64(), m.int64()
-	} else {
-		sec, nsec = m.timestamp()
-	}
-	if m.fail != nil {
-		return time.Time{}
-	}
-	t, ok := moment(sec, nsec)
-	if !ok {
-		m.failAt(at, wrongTime)
-		return time.Time{}
-	}
-	return t
-}
-
-// timestamp reads msgpack's timestamp extension in one of its three sizes.
-func (m *msgpackReader) timestamp() (sec, nsec int64) {
-	at := m.off
-	var b []byte
-	size := m.extSize(m.code())
-	if size == 4 || size == 8 || size == 12 {
-		b = m.take(1 + size)
-	}
-	if len(b) == 0 || int8(b[0]) != -1 {
-		m.failAt(at, "is not a time")
-		return 0, 0
-	}
-	switch b = b[1:]; len(b) {
-	case 4:
-		return int64(binary.BigEndian.Uint32(b)), 0
-	case 8:
-		v := binary.BigEndian.Uint64(b)
-		return int64(v & (1<<34 - 1)), int64(v >> 34)
-	}
-	return int64(binary.BigEndian.Uint64(b[4:])), int64(binary.BigEndian.Uint32(b))
 }

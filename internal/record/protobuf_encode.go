@@ -1,9 +1,7 @@
 package record
 
 import (
-	"maps"
 	"math"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -57,7 +55,7 @@ func AppendProtobuf(dst []byte, r *Record) []byte {
 func pbGeo(dst []byte, g *Geo) []byte {
 	dst = pbMessage(dst, 1, func(b []byte) []byte { return pbStr(b, 1, g.Country.ISOCode) })
 	dst = pbMessage(dst, 2, func(b []byte) []byte {
-		for _, key := range slices.Sorted(maps.Keys(g.City.Names)) {
+		for _, key := range sortedKeys(g.City.Names) {
 			b = pbMessage(b, 1, func(b []byte) []byte { return pbStr(pbStr(b, 1, key), 2, g.City.Names[key]) })
 		}
 		return pbInt(b, 2, int64(g.City.GeoNameID))
@@ -75,7 +73,7 @@ func pbNetwork(dst []byte, w *Network) []byte {
 
 func pbGraphQL(dst []byte, s *GraphQLStats) []byte {
 	dst = pbBool(dst, 1, s.IsGraphQL)
-	for _, key := range slices.Sorted(maps.Keys(s.Types)) {
+	for _, key := range sortedKeys(s.Types) {
 		dst = pbMessage(dst, 2, func(b []byte) []byte {
 			return pbMessage(pbStr(b, 1, key), 2, func(b []byte) []byte { return pbStrs(b, 1, s.Types[key]) })
 		})

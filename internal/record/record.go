@@ -6,8 +6,9 @@ import "time"
 // Record is one API request as a Tyk gateway reported it. Field names and meanings are the gateway's.
 //
 // Strings and slices may alias the payload that the record was decoded from: a record lives no longer than its
-// payload, and neither is written to after decoding. Strings hold the gateway's bytes as they are, also where they are
-// not valid UTF-8 or hold NUL.
+// payload, and neither is written to after decoding, but for masks, which replace values and never write into them.
+// Strings hold the gateway's bytes as they are, also where they are not valid UTF-8 or hold NUL. A zero time is one that
+// the gateway did not give. nil and empty slices and maps mean the same; msgpack tells them apart, and so they are kept.
 type Record struct {
 	Method         string
 	Host           string
@@ -43,8 +44,8 @@ type Record struct {
 	ListenPath     string
 	GraphQL        GraphQLStats
 	MCP            MCPStats
-	CollectionName string
-	TimeZone       string // protobuf only: IANA name of TimeStamp's zone
+	CollectionName string // msgpack only; gateways leave it empty
+	TimeZone       string // protobuf only: Go's name of the zone TimeStamp was taken in, "Local" as a rule
 }
 
 // Geo is where a request came from, empty unless the gateway has a GeoIP database.
@@ -96,7 +97,8 @@ type GraphQLStats struct {
 	Errors        []GraphQLError
 }
 
-// GraphQLError is one error of a GraphQL response. protobuf has no Path.
+// GraphQLError is one error of a GraphQL response. protobuf has no Path. A path's elements are what the upstream's JSON
+// had: nil, bool, int64, uint64 (beyond int64 only), float64, string, []any or map[string]any, 64 levels deep at most.
 type GraphQLError struct {
 	Message string
 	Path    []any

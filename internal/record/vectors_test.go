@@ -136,3 +136,18 @@ func TestRecordsOfOneDecoderAreApart(t *testing.T) {
 		}
 	}
 }
+
+func TestDecoderAllocatesLittle(t *testing.T) {
+	for f := range captured {
+		payload := payloads(t, f)[0]
+		var d record.Decoder
+		var r record.Record
+		if n := testing.AllocsPerRun(1000, func() {
+			if err := d.Decode(f, payload, &r); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 0 {
+			t.Errorf("%s: %v allocations a record, want less than one", f, n)
+		}
+	}
+}
