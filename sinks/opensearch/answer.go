@@ -111,8 +111,9 @@ func (r response) retryAfter(now time.Time) time.Duration {
 // blockedWait is how long to wait when an index is read-only: somebody must make room or lift the block.
 const blockedWait = 10 * time.Second
 
+// blocked tells whether an index takes no writes: 403 where somebody made it read-only, 429 where the disk is full.
 func blocked(status int, c *cause) bool {
-	return status == http.StatusForbidden && c != nil && c.Type == "cluster_block_exception"
+	return (status == http.StatusForbidden || status == http.StatusTooManyRequests) && c != nil && c.Type == "cluster_block_exception"
 }
 
 // denied tells whether a request failed for lack of credentials or rights.
