@@ -170,7 +170,7 @@ func TestPage(t *testing.T) {
 	if n := eval[int](t, ctx, `[...document.querySelectorAll("#pipes .water")].filter(p => p.getAttribute("d")).length`); n != 3 {
 		t.Errorf("%d pipes, want those of a source and two sinks", n)
 	}
-	unnamed := eval[[]string](t, ctx, `[...document.querySelectorAll("button, input, a, [tabindex='0'], meter, section")]
+	unnamed := eval[[]string](t, ctx, `[...document.querySelectorAll("button, input, a, [tabindex='0'], [role=meter], section")]
 		.filter(e => !(e.innerText || e.ariaLabel || e.labels?.[0]?.innerText || e.getAttribute("aria-labelledby"))).map(e => e.outerHTML)`)
 	if len(unnamed) != 0 {
 		t.Errorf("without a name: %v", unnamed)
@@ -183,6 +183,13 @@ func TestPage(t *testing.T) {
 		p.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowLeft"})); return p.getAttribute("aria-valuetext") })()`)
 	if !strings.Contains(point, "Requests 10, Errors 0.50") {
 		t.Errorf("the chart's cursor says %q", point)
+	}
+	shift, err := chromedp.Run(ctx, chromedp.Evaluate[float64](`new Promise(done => {
+		let sum = 0;
+		new PerformanceObserver(l => { for (const e of l.getEntries()) sum += e.value }).observe({type: "layout-shift", buffered: true});
+		setTimeout(() => done(sum), 300) })`, chromedp.EvalAwaitPromise))
+	if err != nil || shift > 0.05 {
+		t.Errorf("the layout shifts by %.3f, error %v", shift, err)
 	}
 	w.check(t, strings.TrimPrefix(s.URL, "http://"))
 }

@@ -39,6 +39,7 @@ function draw(status) {
   drawNotices(status);
   drawDead(deadLetters(status.ledger));
   announceChanges(status, balanced);
+  $("main").classList.remove("waiting");
 }
 
 function drawHead(status) {
@@ -62,7 +63,9 @@ function drawFigures(status) {
   text($("f-dead"), count(deadLetters(status.ledger)));
   const most = status.memory_limit / 2;
   text($("f-mem"), bytes(status.memory_used));
-  $("f-meter").value = most > 0 ? Math.min(1, status.memory_used / most) : 0;
+  const share = most > 0 ? Math.min(100, Math.round((100 * status.memory_used) / most)) : 0;
+  attr($("f-meter"), "aria-valuenow", share);
+  $("f-meter").firstChild.style.width = share + "%";
   text($("f-mem-sub"), most > 0 ? "of " + bytes(most) + " to buffer" : "buffered");
 }
 

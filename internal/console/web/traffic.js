@@ -94,11 +94,11 @@ function top(id, items, total, name) {
     text(hits, compact(x.hits));
     bar.children[0].style.width = (100 * (x.hits - x.errors)) / most + "%";
     bar.children[1].style.width = (100 * x.errors) / most + "%";
-    text(facts, percent(x.errors, x.hits) + " errors · " + ms(x.latency_avg_ms) + " · " + percent(x.hits, total));
+    text(facts, percent(x.errors, x.hits) + " errors · " + ms(x.latency_avg_ms) + " · " + percent(x.hits, total) + " of all");
   });
 }
 
-const classes = [["2", "2xx", "done"], ["3", "3xx", "redirected or unchanged"], ["4", "4xx", "refused"], ["5", "5xx", "failed"]];
+const classes = [["2", "2xx", "done"], ["3", "3xx", "redirected"], ["4", "4xx", "refused"], ["5", "5xx", "failed"]];
 
 function drawCodes(codes) {
   const box = $("codes");
@@ -113,6 +113,6 @@ function drawCodes(codes) {
     box.firstChild.children[i].style.flexGrow = String(sums[i]);
     const li = box.lastChild.children[i];
     text(li.querySelector(".n"), count(sums[i]) + " · " + percent(sums[i], all));
-    text(li.querySelector("small"), codes.filter((x) => x.name.startsWith(c)).slice(0, 4).map((x) => x.name + " × " + compact(x.hits)).join("  "));
+    text(li.querySelector("small"), codes.filter((x) => x.name.startsWith(c)).slice(0, 4).map((x) => x.name + "\u00a0×\u00a0" + compact(x.hits)).join("  "));
   });
 }
