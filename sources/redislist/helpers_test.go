@@ -276,3 +276,10 @@ func dialControl(t testing.TB, cfg Config) *control {
 }
 
 func analytics() list { return lists("analytics-", false)[0] }
+
+// nopConn takes what is written and has nothing to read.
+type nopConn struct{ net.Conn }
+
+func (nopConn) Write(b []byte) (int, error)      { return len(b), nil }
+func (nopConn) SetWriteDeadline(time.Time) error { return nil }
+func (nopConn) Close() error                     { return nil }

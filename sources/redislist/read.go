@@ -12,7 +12,7 @@ import (
 
 const (
 	// firstChunk is the number of elements of a stream's first LRANGE; later ones go by the size that was seen.
-	firstChunk = 100
+	firstChunk = 16
 	// drainWorth is how much of a reply is read and dropped rather than the connection be closed and made again.
 	drainWorth = 256 << 10
 	// offsetTries bounds how often a read meets a claim that was trimmed since it was planned.
@@ -160,7 +160,7 @@ func (st *stream) chunk(rd *reading) uint32 {
 		return min(n, firstChunk)
 	}
 	head := float64(max(rd.pos, rd.index) - rd.pos) // hashed only
-	fits := head + 1 + 1.25*float64(rd.limit-rd.size)/st.size
+	fits := head + 1 + 1.25*max(0, float64(rd.limit-rd.size))/st.size
 	if fits >= float64(n) {
 		return n
 	}
@@ -270,6 +270,7 @@ func (c *readConn) elements(rd *reading, n int64) (whole bool, err error) {
 		rd.size += kept
 		rd.pos++
 	}
+	rd.full = rd.size >= rd.limit && len(rd.out) > 0
 	return true, nil
 }
 

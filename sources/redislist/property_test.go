@@ -1,0 +1,528 @@
+package redislist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"sluice/internal/pipeline"
+	"sluice/internal/record"
+)
+
+// TestProtocol drives the scripts of two owners against a model in Go that knows nothing of Redis: any order of pushes,
+// leases, claims, settles of three sinks in any cut, expiries, crashes, changes of the server's identity, releases, and
+// repeats of any earlier script at any later time. After every step the registry is what the model says, the ledger
+// balances, and nothing was trimmed that a sink was still owed; at the end everything was settled, each position once a
+// sink.
+func TestProtocol(t *testing.T) {
+	b := newBench(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		b.r.do("FLUSHALL")
+		m := &protocol{b: b, owners: []*pump{{owner: b.a}, {owner: b.b}}, settled: map[string]map[int]bool{}, ledger: map[string]map[string]uint64{}}
+		rt.Repeat(map[string]func(*rapid.T){
+			"":             m.check,
+			"push":         m.push,
+			"take":         m.take,
+			"expire":       m.expire,
+			"claim":        m.claim,
+			"settle":       m.settle,
+			"settle again": m.settle,
+			"settle more":  m.settle,
+			"repeat":       m.repeat,
+			"crash":        m.crash,
+			"give back":    m.giveBack,
+			"new server":   m.newServer,
+			"release sink": m.releaseSink,
+			"release home": m.releaseHome,
+		})
+		m.finish(rt)
+		m.check(rt)
+	})
+}
+
+type protocol struct {
+	b      *bench
+	owners []*pump
+	pushed int
+	live   []int // elements that are not claimed
+
+	exists  bool // the registry
+	owner   string
+	expired bool
+	home    string
+	n       uint32
+	moved   bool // the server's identity is another than the registry knows
+	epochs  []pipeline.Epoch
+	claims  []*modelClaim
+
+	settled map[string]map[int]bool // by sink
+	ledger  map[string]map[string]uint64
+	sent    []func(*rapid.T) // scripts, to be sent again
+}
+
+type modelClaim struct {
+	id       pipeline.ClaimID
+	elements []int
+	owes     []string
+	local    bool
+	cursor   map[string]uint32
+	open     bool
+}
+
+// pump is what an owner remembers.
+type pump struct {
+	owner
+	reg *registry
+}
+
+func (m *protocol) ctx() context.Context { return context.Background() }
+
+func (m *protocol) pump(t *rapid.T) *pump { return rapid.SampledFrom(m.owners).Draw(t, "pump") }
+
+func (m *protocol) open() (out []*modelClaim) {
+	for _, c := range m.claims {
+		if c.open {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (m *protocol) find(id pipeline.ClaimID) *modelClaim {
+	for _, c := range m.open() {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *protocol) push(t *rapid.T) {
+	n := rapid.SampledFrom([]int{1, 3, 999, 1000, 1001, 2500}).Draw(t, "n")
+	m.b.r.push(m.b.l.name, m.pushed, n)
+	for range n {
+		m.live = append(m.live, m.pushed)
+		m.pushed++
+	}
+}
+
+func (m *protocol) take(t *rapid.T) {
+	p := m.pump(t)
+	reg, _, err := take(m.ctx(), m.b.c, p.owner, m.b.l, chance(4), chance(16), true)
+	var want error
+	switch {
+	case !m.exists && len(m.live) == 0:
+		want = errIdle
+	case m.owner != "" && m.owner != p.token && !m.expired:
+		want = &otherError{}
+	case len(m.live) == 0 && len(m.open()) == 0:
+		want = errIdle
+	case m.home != "" && m.home != p.home:
+		want = &homeError{}
+	}
+	if !sameKind(err, want) {
+		t.Fatalf("take answered %v, want %v", err, want)
+	}
+	if err != nil {
+		return
+	}
+	if !m.exists || m.moved {
+		if n := len(m.epochs); n > 0 && (pipeline.ClaimID{Epoch: reg.Epoch}).Compare(pipeline.ClaimID{Epoch: m.epochs[n-1]}) <= 0 {
+			t.Fatal("an epoch went back")
+		}
+		m.epochs = append(m.epochs, reg.Epoch)
+	}
+	m.exists, m.moved, m.owner, m.expired, p.reg = true, false, p.token, false, reg
+	if m.home == "" && slices.ContainsFunc(m.open(), func(c *modelClaim) bool { return c.local }) {
+		m.home = p.home
+	}
+}
+
+func (m *protocol) expire(t *rapid.T) {
+	if m.owner != "" {
+		m.b.r.do("HSET", m.b.l.registry(), "until", "0")
+		m.expired = true
+	}
+}
+
+func (m *protocol) newServer(t *rapid.T) {
+	if m.exists {
+		m.b.r.do("HSET", m.b.l.registry(), "ids", "another")
+		m.moved = true
+	}
+}
+
+func (m *protocol) crash(t *rapid.T) { m.pump(t).reg = nil }
+
+func (m *protocol) claim(t *rapid.T) {
+	p := m.pump(t)
+	if p.reg == nil {
+		return
+	}
+	owed := owing(rapid.SampledFrom([][]string{{"x"}, {"x", "y"}, {"local", "x", "y"}, {"local"}}).Draw(t, "owed")...)
+	owed.Local = slices.Contains(owed.Sinks, "local")
+	id, lineage, o := next(p.reg), p.reg.Lineage, p.owner
+	send := func(t *rapid.T) error {
+		c, _, err := claim(m.ctx(), m.b.c, o, m.b.l, lineage, id, owed)
+		want := m.claimed(o, id, owed)
+		if !sameKind(err, want) {
+			t.Fatalf("claim %s answered %v, want %v", id, err, want)
+		}
+		if have := m.find(id); err == nil && int(c.Len) != len(have.elements) {
+			t.Fatalf("claim of %d, want %d", c.Len, len(have.elements))
+		}
+		return err
+	}
+	m.sent = append(m.sent, func(t *rapid.T) { _ = send(t) })
+	switch err := send(t); {
+	case err == nil:
+		p.reg.N++
+		have := m.find(id)
+		p.reg.Claims = append(p.reg.Claims, claimEntry{ID: id, Len: uint32(len(have.elements)), Sinks: have.owes, Cursor: map[string]uint32{}})
+	case errors.Is(err, errLost), errors.Is(err, errEpoch):
+		p.reg = nil
+	}
+}
+
+// claimed is what a claim does to the model.
+func (m *protocol) claimed(o owner, id pipeline.ClaimID, owed pipeline.Owed) error {
+	switch {
+	case m.owner != o.token:
+		return errLost
+	case m.moved || id.Epoch != m.epochs[len(m.epochs)-1]:
+		return errEpoch
+	case m.find(id) != nil:
+		return nil
+	case id.Number != m.n+1:
+		return errLost
+	case owed.Local && m.home != "" && m.home != o.home:
+		return &homeError{}
+	case len(m.live) == 0:
+		return errNothing
+	}
+	m.claims = append(m.claims, &modelClaim{id: id, elements: m.live, owes: owed.Sinks, local: owed.Local, open: true, cursor: map[string]uint32{}})
+	for _, s := range owed.Sinks {
+		m.book(s, "taken", len(m.live))
+	}
+	m.live, m.n = nil, m.n+1
+	if owed.Local {
+		m.home = o.home
+	}
+	return nil
+}
+
+func (m *protocol) book(sink, column string, n int) {
+	if m.ledger[sink] == nil {
+		m.ledger[sink] = map[string]uint64{}
+	}
+	m.ledger[sink][column] += uint64(n)
+}
+
+func (m *protocol) settle(t *rapid.T) {
+	p := m.pump(t)
+	if p.reg == nil {
+		return
+	}
+	sink := rapid.SampledFrom([]string{"x", "y", "local"}).Draw(t, "sink")
+	var rs []pipeline.Settled
+	for i := range p.reg.Claims {
+		c := &p.reg.Claims[i]
+		from := c.Cursor[sink]
+		if !slices.Contains(c.Sinks, sink) || from >= c.Len {
+			continue
+		}
+		to := c.Len
+		if rapid.Bool().Draw(t, "part") {
+			to = rapid.Uint32Range(from+1, c.Len).Draw(t, "to")
+		}
+		dead := rapid.Uint32Range(0, to-from).Draw(t, "dead")
+		rs = append(rs, pipeline.Settled{Claim: c.ID, From: from, To: to,
+			Counts: pipeline.Counts{Effective: uint64(to - from - dead), DeadLetters: uint64(dead)}})
+		if to < c.Len || rapid.Bool().Draw(t, "enough") {
+			break
+		}
+	}
+	if len(rs) == 0 {
+		return
+	}
+	lineage, o := p.reg.Lineage, p.owner
+	send := func(t *rapid.T) error {
+		_, err := settle(m.ctx(), m.b.c, o, m.b.l, lineage, sink, rs)
+		if want := m.moveCursor(t, o, sink, rs); !sameKind(err, want) {
+			t.Fatalf("settle %s %v answered %v, want %v", sink, rs, err, want)
+		}
+		return err
+	}
+	m.sent = append(m.sent, func(t *rapid.T) { _ = send(t) })
+	if rapid.IntRange(0, 3).Draw(t, "fate") == 0 {
+		p.reg = nil // the reply is lost: nothing that was remembered counts
+		_ = send(t)
+		return
+	}
+	if send(t) != nil {
+		p.reg = nil
+		return
+	}
+	for _, r := range rs {
+		for i := range p.reg.Claims {
+			if p.reg.Claims[i].ID == r.Claim {
+				p.reg.Claims[i].Cursor[sink] = r.To
+			}
+		}
+	}
+}
+
+// moveCursor is what a settle does to the model.
+func (m *protocol) moveCursor(t *rapid.T, o owner, sink string, rs []pipeline.Settled) error {
+	if m.owner != o.token {
+		return errLost
+	}
+	passed := 0
+	for _, r := range rs {
+		c := m.find(r.Claim)
+		if c == nil || c.cursor[sink] >= r.To && slices.Contains(c.owes, sink) {
+			passed++
+		} else if !slices.Contains(c.owes, sink) || c.cursor[sink] != r.From {
+			return errStale
+		}
+	}
+	if passed == len(rs) {
+		return nil
+	}
+	if passed > 0 {
+		return errStale
+	}
+	for _, r := range rs {
+		c := m.find(r.Claim)
+		m.deliver(t, sink, c.elements[r.From:r.To])
+		c.cursor[sink] = r.To
+		m.book(sink, "effective", int(r.Counts.Effective))
+		m.book(sink, "dead_letters", int(r.Counts.DeadLetters))
+	}
+	m.sweep()
+	return nil
+}
+
+// deliver books that a sink is done with elements, each once.
+func (m *protocol) deliver(t *rapid.T, sink string, elements []int) {
+	if m.settled[sink] == nil {
+		m.settled[sink] = map[int]bool{}
+	}
+	for _, e := range elements {
+		if m.settled[sink][e] {
+			t.Fatalf("element %d was settled twice for %s", e, sink)
+		}
+		m.settled[sink][e] = true
+	}
+}
+
+func (c *modelClaim) least() uint32 {
+	n := uint32(len(c.elements))
+	for _, s := range c.owes {
+		n = min(n, c.cursor[s])
+	}
+	return n
+}
+
+// sweep closes what is finished.
+func (m *protocol) sweep() {
+	finished, local := false, false
+	for _, c := range m.open() {
+		if int(c.least()) == len(c.elements) {
+			c.open, finished = false, true
+		} else {
+			local = local || c.local
+		}
+	}
+	if finished && !local {
+		m.home = ""
+	}
+}
+
+func (m *protocol) repeat(t *rapid.T) {
+	if len(m.sent) > 0 {
+		m.sent[rapid.IntRange(max(0, len(m.sent)-6), len(m.sent)-1).Draw(t, "which")](t)
+	}
+}
+
+func (m *protocol) giveBack(t *rapid.T) {
+	p := m.pump(t)
+	var want error
+	if m.owner != p.token {
+		want = errLost
+	}
+	if err := giveBack(m.ctx(), m.b.c, p.owner, m.b.l); !sameKind(err, want) {
+		t.Fatalf("give back answered %v, want %v", err, want)
+	}
+	if want == nil {
+		m.owner, m.expired = "", false
+	}
+	p.reg = nil
+}
+
+func (m *protocol) releaseSink(t *rapid.T) {
+	if !m.exists || rapid.IntRange(0, 4).Draw(t, "really") > 0 {
+		return
+	}
+	sink := rapid.SampledFrom([]string{"y", "local"}).Draw(t, "sink")
+	var ids []pipeline.ClaimID
+	want := uint64(0)
+	for _, c := range m.open() {
+		if !slices.Contains(c.owes, sink) {
+			continue
+		}
+		ids = append(ids, c.id)
+		rest := c.elements[c.cursor[sink]:]
+		want += uint64(len(rest))
+		m.deliver(t, sink, rest)
+		m.book(sink, "filtered", len(rest))
+		c.owes = slices.DeleteFunc(slices.Clone(c.owes), func(s string) bool { return s == sink })
+		delete(c.cursor, sink)
+	}
+	m.sweep()
+	got, err := dropSink(m.ctx(), m.b.c, m.b.l, sink, ids)
+	if err != nil || got != want {
+		t.Fatalf("released %d, want %d: %v", got, want, err)
+	}
+}
+
+func (m *protocol) releaseHome(t *rapid.T) {
+	if !m.exists || rapid.IntRange(0, 4).Draw(t, "really") > 0 {
+		return
+	}
+	if _, _, err := m.b.c.eval(m.ctx(), dropHomeScript, []string{m.b.l.registry()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	m.home = ""
+}
+
+// check compares Redis with the model.
+func (m *protocol) check(t *rapid.T) {
+	if n := m.b.r.int("LLEN", m.b.l.name); int(n) != len(m.live) {
+		t.Fatalf("%d elements wait, want %d", n, len(m.live))
+	}
+	if !m.exists {
+		return
+	}
+	v, err := readListAndClaims(m.ctx(), m.b.c, m.b.l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := v.audit(m.b.l, time.Now())
+	if len(a.Strange) > 0 {
+		t.Fatal(a.Strange)
+	}
+	if v.reg.Owner != m.owner || v.reg.Home != m.home || v.reg.N != m.n || len(v.reg.Claims) != len(m.open()) {
+		t.Fatalf("the registry is %+v, the model %+v", v.reg, m)
+	}
+	shapes := map[string]bool{}
+	for i, c := range m.open() {
+		got := v.reg.Claims[i]
+		off := c.least() - c.least()%record.Span
+		if got.ID != c.id || int(got.Len) != len(c.elements) || got.Offset > off || !slices.Equal(got.Sinks, c.owes) || got.Local != c.local {
+			t.Fatalf("claim %+v, want %+v", got, c)
+		}
+		for _, s := range c.owes {
+			if got.Cursor[s] != c.cursor[s] {
+				t.Fatalf("cursor of %s is %d, want %d", s, got.Cursor[s], c.cursor[s])
+			}
+		}
+		if first := m.b.r.str("LINDEX", m.b.l.claim(c.id), "0"); first != payload(c.elements[got.Offset]) {
+			t.Fatalf("claim %s begins with %s, want %s", c.id, first, payload(c.elements[got.Offset]))
+		}
+		shapes[got.Key] = true
+	}
+	if len(v.reg.Shapes) != len(shapes) {
+		t.Fatalf("shapes %v are kept, %v are referred to", v.reg.Shapes, shapes)
+	}
+	keys := m.b.r.do("KEYS", "*")
+	names, _ := keys.AsStrSlice()
+	if want := 1 + len(m.open()) + min(1, len(m.live)); len(names) != want {
+		t.Fatalf("%d keys, want %d: %v", len(names), want, names)
+	}
+	for sink, cols := range m.ledger {
+		for col, n := range cols {
+			if got := v.reg.Ledger[sink][col]; got != n {
+				t.Fatalf("%s of %s is %d, want %d", col, sink, got, n)
+			}
+		}
+	}
+}
+
+// finish lets one pump do all that is left.
+func (m *protocol) finish(t *rapid.T) {
+	m.releaseAll(t)
+	for round := 0; m.exists && len(m.open())+len(m.live) > 0; round++ {
+		m.expire(t)
+		o := m.owners[0].owner
+		reg, _, err := take(m.ctx(), m.b.c, o, m.b.l, chance(4), chance(16), true)
+		if err != nil || round > 3 {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if m.moved {
+			m.epochs = append(m.epochs, reg.Epoch)
+		}
+		m.moved, m.owner, m.expired = false, o.token, false
+		for _, c := range m.open() {
+			for _, s := range c.owes {
+				if c.local {
+					m.home = o.home
+				}
+				n := uint32(len(c.elements))
+				if c.cursor[s] == n {
+					continue
+				}
+				rs := []pipeline.Settled{rng(c.id, c.cursor[s], n)}
+				if _, err := settle(m.ctx(), m.b.c, o, m.b.l, reg.Lineage, s, rs); err != nil {
+					t.Fatal(err)
+				}
+				if err := m.moveCursor(t, o, s, rs); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if len(m.live) > 0 {
+			id := next(reg)
+			if _, _, err := claim(m.ctx(), m.b.c, o, m.b.l, reg.Lineage, id, owing("x")); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.claimed(o, id, owing("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range m.claims {
+		if c.open {
+			t.Fatalf("claim %s is left", c.id)
+		}
+		for _, s := range c.owes {
+			for _, e := range c.elements {
+				if !m.settled[s][e] {
+					t.Fatalf("element %d was never settled for %s", e, s)
+				}
+			}
+		}
+	}
+}
+
+func (m *protocol) releaseAll(t *rapid.T) {
+	if m.exists {
+		m.b.r.do("HDEL", m.b.l.registry(), "home")
+		m.home = ""
+	}
+}
+
+func sameKind(got, want error) bool {
+	if got == nil || want == nil {
+		return got == nil && want == nil
+	}
+	if errors.Is(got, want) {
+		return true
+	}
+	return fmt.Sprintf("%T", got) == fmt.Sprintf("%T", want) && fmt.Sprintf("%T", got) != fmt.Sprintf("%T", errors.New(""))
+}
