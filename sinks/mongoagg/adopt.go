@@ -2,11 +2,13 @@ package mongoagg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/primitive"
 	driver "go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
 	"sluice/internal/mongo"
@@ -27,20 +29,28 @@ func (s *Sink) adopt(ctx context.Context, coll *driver.Collection, absent map[pr
 		return err
 	}
 	for id, d := range absent {
-		old := olds[id]
-		if old == nil {
+		oldID, ok := olds[id]
+		if !ok {
 			d.learnAbsent()
 			continue
 		}
-		if err := s.adoptOne(ctx, coll, d, old); err != nil {
-			return err
+		old, err := coll.FindOne(ctx, bson.D{{Key: "_id", Value: oldID}}).Raw()
+		switch {
+		case errors.Is(err, errNoDocuments):
+			d.forgotten() // another process was faster: read again
+		case err != nil:
+			return fmt.Errorf("read the incumbent's document: %w", mongo.Classify(err))
+		default:
+			if err := s.adoptOne(ctx, coll, d, oldID, old); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// incumbents finds documents of the same organisation and bucket that are not ours, by the _id that ours will have.
-func (s *Sink) incumbents(ctx context.Context, coll *driver.Collection, absent map[primitive.ObjectID]*document) (map[primitive.ObjectID]bson.Raw, error) {
+// incumbents finds documents of the same organisation and bucket that are not ours: their _ids by those ours will have.
+func (s *Sink) incumbents(ctx context.Context, coll *driver.Collection, absent map[primitive.ObjectID]*document) (map[primitive.ObjectID]primitive.ObjectID, error) {
 	type place struct {
 		org string
 		at  int64
@@ -50,32 +60,33 @@ func (s *Sink) incumbents(ctx context.Context, coll *driver.Collection, absent m
 		places[place{d.org, d.bucket * 1000}] = id
 		any = append(any, bson.D{{Key: "timestamp", Value: d.timestamp()}, {Key: "orgid", Value: d.org}})
 	}
-	cur, err := coll.Find(ctx, bson.D{{Key: "$or", Value: any}, {Key: "sluice", Value: bson.D{{Key: "$exists", Value: false}}}})
+	cur, err := coll.Find(ctx, bson.D{{Key: "$or", Value: any}, {Key: "sluice", Value: bson.D{{Key: "$exists", Value: false}}}},
+		options.Find().SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("look for the incumbent's documents: %w", mongo.Classify(err))
 	}
-	defer cur.Close(ctx)
-	out := map[primitive.ObjectID]bson.Raw{}
-	for cur.Next(ctx) {
-		org, _ := cur.Current.Lookup("orgid").StringValueOK()
-		at, _ := cur.Current.Lookup("timestamp").DateTimeOK()
-		if id, ok := places[place{org, at}]; ok && out[id] == nil {
-			out[id] = append(bson.Raw(nil), cur.Current...)
-		}
-	}
-	if err := cur.Err(); err != nil {
+	var found []bson.Raw
+	if err := cur.All(ctx, &found); err != nil {
 		return nil, fmt.Errorf("look for the incumbent's documents: %w", mongo.Classify(err))
+	}
+	out := map[primitive.ObjectID]primitive.ObjectID{}
+	for _, f := range found {
+		org, _ := f.Lookup("orgid").StringValueOK()
+		at, _ := f.Lookup("timestamp").DateTimeOK()
+		id, ours := places[place{org, at}]
+		old, ok := f.Lookup("_id").ObjectIDOK()
+		switch {
+		case !ours:
+		case !ok:
+			s.log.Warn("a document is not adopted: its _id is no ObjectID", "collection", coll.Name(), "org", org)
+		default:
+			out[id] = old
+		}
 	}
 	return out, nil
 }
 
-func (s *Sink) adoptOne(ctx context.Context, coll *driver.Collection, d *document, old bson.Raw) error {
-	oldID, ok := old.Lookup("_id").ObjectIDOK()
-	if !ok {
-		s.log.Warn("a document is not adopted: its _id is no ObjectID", "collection", coll.Name(), "bucket", d.timestamp())
-		d.learnAbsent()
-		return nil
-	}
+func (s *Sink) adoptOne(ctx context.Context, coll *driver.Collection, d *document, oldID primitive.ObjectID, old bson.Raw) error {
 	ours, err := adopted(d.id, oldID, old)
 	if err != nil {
 		return err

@@ -8,40 +8,92 @@ import (
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/primitive"
+	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"sluice/internal/mongo"
+	"sluice/internal/pipeline"
 )
 
 // sweepEvery is how often marks are looked for that other processes left behind.
 const sweepEvery = 10 * time.Minute
 
+// deriveEvery is how long derived fields may be behind. Writing them costs about as much as thirty updates.
+const deriveEvery = 5 * time.Second
+
+// deriveFor is how long one flush derives when it is not the last one: a backlog over many buckets makes many documents,
+// and counting goes first.
+const deriveFor = 5 * time.Second
+
+// deriveMemory bounds the documents that are derived at a time, in bytes: each is there as it was read, decoded, and as
+// it will be written.
+const (
+	deriveMemory = 48 << 20
+	deriveCopies = 6
+	deriveLeast  = 2 << 20
+)
+
 // derive brings the derived fields of the documents that were written up to date: averages, error lists, lists. The
 // counters are read back, since other processes add to them too. What cannot be derived is logged and stays marked.
-func (s *Sink) derive(ctx context.Context) error {
+func (s *Sink) derive(ctx context.Context, all bool) error {
 	if s.now().Sub(s.swept) >= sweepEvery {
 		if err := s.sweep(ctx); err != nil {
 			return err
 		}
 		s.swept = s.now()
 	}
+	began := s.now()
+	room := semaphore.NewWeighted(deriveMemory)
+	g, grouped := errgroup.WithContext(ctx)
 	for _, d := range s.docs {
 		if !d.dirty || d.bad != "" {
 			continue
 		}
-		clean, err := s.deriveOne(ctx, d)
-		switch {
-		case err == nil:
-			d.dirty = !clean
-		case mongo.Hopeless(mongo.Code(err)) || errors.Is(err, errCannotDerive):
-			d.dirty = false
-			s.log.Error("derived fields cannot be written", "collection", d.collection, "id", d.id.Hex(), "error", err)
-		default:
-			return err
+		weight := int64(min(deriveMemory, max(deriveLeast, d.mapBytes*deriveCopies)))
+		if !all && s.now().Sub(began) > deriveFor || room.Acquire(grouped, weight) != nil {
+			break
+		}
+		g.Go(func() error {
+			defer room.Release(weight)
+			return s.deriveDocument(grouped, d)
+		})
+	}
+	err := g.Wait()
+	s.derived = s.now()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
+}
+
+// deriveDocument touches nothing but its document. It returns errors that concern more than this one.
+func (s *Sink) deriveDocument(ctx context.Context, d *document) error {
+	clean, err := s.deriveOne(ctx, d)
+	switch {
+	case err == nil:
+		d.dirty = !clean
+	case hopeless(err):
+		d.dirty = false
+		s.log.Error("derived fields cannot be written", "collection", d.collection, "id", d.id.Hex(), "error", err)
+	default:
+		return err
+	}
+	return nil
+}
+
+func hopeless(err error) bool {
+	var we driver.WriteException
+	if errors.As(err, &we) {
+		for _, e := range we.WriteErrors {
+			if mongo.Hopeless(e.Code) {
+				return true
+			}
 		}
 	}
-	s.derived = s.now()
-	return nil
+	c, _ := pipeline.Classify(err)
+	return c == pipeline.PermanentBatch || errors.Is(err, errCannotDerive)
 }
 
 var errCannotDerive = errors.New("the stored document cannot be read")

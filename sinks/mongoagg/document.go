@@ -37,6 +37,7 @@ type document struct {
 	dirty    bool            // its derived fields are behind its counters
 	used     uint64          // the flush in which it was last needed
 	warned   bool
+	refused  int // flushes in a row in which the server refused this one update, for no known reason
 }
 
 // segment is what a run of consecutive positions of a stream adds to an organisation's bucket: every record in [first,
@@ -60,12 +61,6 @@ func newDocument(id docID, org string, bucket int64) *document {
 func (d *document) forgotten() {
 	d.known, d.counters = false, nil
 	clear(d.pos)
-}
-
-// has tells whether the record at p is counted already, as far as is known.
-func (d *document) has(lineage string, p pipeline.Position) bool {
-	at, ok := d.pos[lineage]
-	return ok && at.Compare(p) > 0
 }
 
 // passed takes from the queue of a lineage what lies below a position; it tells whether the position lies within what

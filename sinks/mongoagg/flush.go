@@ -26,7 +26,7 @@ func (s *Sink) Flush(ctx context.Context, all bool) (p pipeline.Progress, err er
 		}
 	}
 	if err == nil && (all && !full || !s.now().Before(s.derived.Add(deriveEvery))) {
-		err = s.derive(ctx)
+		err = s.derive(ctx, all && !full)
 	}
 	p.Settled = s.marks()
 	s.forgetOld()
@@ -46,7 +46,7 @@ func (s *Sink) write(ctx context.Context) ([]pipeline.StreamID, error) {
 	s.closeSegments()
 	f := &flushing{Sink: s, misses: map[*document]int{}, left: map[*document]error{}}
 	var err error
-	for err == nil {
+	for err == nil { // ends: each round, a document's queue gets shorter, or it misses, which is counted, or it is left
 		docs := f.next()
 		if len(docs) == 0 {
 			break

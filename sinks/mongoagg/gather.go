@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"sluice/aggregate"
 	"sluice/internal/pipeline"
@@ -40,8 +39,9 @@ type bucketKey struct {
 // bucket is an organisation's bucket as one stream folds into it.
 type bucket struct {
 	key     bucketKey
-	dead    string       // why there can be no document
-	docs    [2]*document // the organisation's, and the mixed one or nil
+	dead    string               // why there can be no document
+	docs    [2]*document         // the organisation's, and the mixed one or nil
+	below   [2]pipeline.Position // what they have of this stream already
 	open    *segment
 	openFor [2]bool // the documents that the open segment is for
 }
@@ -114,7 +114,7 @@ func (s *Sink) fold(st *stream, sh *shape, r *record.Record, p pipeline.Position
 		if d.bad != "" {
 			return d.bad
 		}
-		wants[i] = !d.has(lineage(st.id), p)
+		wants[i] = bu.below[i].Compare(p) <= 0
 	}
 	if bu.open != nil && (bu.openFor != wants || bu.open.fold.UpdateBytes() > maxSegment) {
 		bu.open.end, bu.open = p, nil
@@ -165,14 +165,14 @@ func (s *Sink) bucketOf(st *stream, sh *shape, r *record.Record) *bucket {
 	bu := st.buckets[k]
 	if bu == nil {
 		k.org = strings.Clone(k.org) // the record's strings go with its batch
-		bu = s.newBucket(k)
+		bu = s.newBucket(k, lineage(st.id))
 		st.buckets[k] = bu
 	}
 	st.last = bu
 	return bu
 }
 
-func (s *Sink) newBucket(k bucketKey) *bucket {
+func (s *Sink) newBucket(k bucketKey, lineage string) *bucket {
 	name, why := orgCollection(s.cfg.Database, k.org)
 	if why != "" {
 		return &bucket{key: k, dead: why}
@@ -182,6 +182,11 @@ func (s *Sink) newBucket(k bucketKey) *bucket {
 	bu.docs[0] = s.document(docID{name, id}, k)
 	if k.shape.Mixed {
 		bu.docs[1] = s.document(docID{mixedName, id}, k)
+	}
+	for i, d := range bu.docs {
+		if d != nil {
+			bu.below[i] = d.pos[lineage]
+		}
 	}
 	return bu
 }
@@ -258,6 +263,3 @@ func (s *Sink) marks() (out []pipeline.Mark) {
 	}
 	return out
 }
-
-// deriveEvery is how long derived fields may be behind. Writing them costs about as much as thirty updates.
-const deriveEvery = 5 * time.Second

@@ -22,6 +22,7 @@ type Sink struct {
 	log  *slog.Logger
 	now  func() time.Time
 	keys counterKeys
+	send func(context.Context, *driver.Collection, []*operation) // tests lose what it says
 
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -52,7 +53,7 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 		return nil, fmt.Errorf("%s %s: %s", ps[0].Key, ps[0].What, ps[0].Cure)
 	}
 	life, end := context.WithCancel(context.Background())
-	return &Sink{name: name, life: life, end: end, cfg: c, log: log.With("sink", name), now: time.Now, keys: counterKeys{maphash.MakeSeed()},
+	return &Sink{name: name, life: life, end: end, cfg: c, log: log.With("sink", name), now: time.Now, send: send, keys: counterKeys{maphash.MakeSeed()},
 		shapes: map[string]*shape{}, streams: map[string]*stream{}, docs: map[docID]*document{},
 		waiting: map[*document]bool{}, ready: collections{at: map[string]time.Time{}}}, nil
 }

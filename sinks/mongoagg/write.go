@@ -57,7 +57,7 @@ func (f *flushing) update(ctx context.Context, docs []*document) {
 	byCollection(ready, func(collection string, ds []*document) {
 		coll := f.db.Collection(collection)
 		for _, bulk := range bulks(ds, ops) {
-			send(ctx, coll, bulk)
+			f.send(ctx, coll, bulk)
 		}
 	})
 	for _, d := range ready {
@@ -221,6 +221,8 @@ func sortByIndex(ops []*operation, be driver.BulkWriteException) {
 		switch {
 		case we.Code == mongo.CodeDuplicateKey && onID(we.WriteError):
 			op.err = errMissed
+		case mongo.Passing(we.Code):
+			op.err = fmt.Errorf("update aggregates: %s", we.Message)
 		case we.Code == mongo.CodeDuplicateKey, mongo.Hopeless(we.Code):
 			op.err = pipeline.Permanent(fmt.Errorf("update aggregates: %w", we.WriteError))
 		default:
@@ -255,10 +257,16 @@ func (f *flushing) result(op *operation) {
 				return
 			}
 			f.condemn(d, op.err)
+		} else if d.refused++; errors.As(op.err, new(driver.WriteError)) && d.refused > maxRefused {
+			f.condemn(d, op.err)
 		}
 		f.leave(d, op.err)
 	}
 }
+
+// maxRefused is after how many refusals in a row of the very document, for a reason that is not known to pass nor known
+// to stay, it is given up: some ten minutes, with the pipeline's back-off. Until then its streams' cursors wait for it.
+const maxRefused = 30
 
 func (f *flushing) tookEffect(op *operation) {
 	d := op.doc
@@ -271,7 +279,7 @@ func (f *flushing) tookEffect(op *operation) {
 		d.pos[l] = op.at[l]
 	}
 	d.mapBytes += op.growth
-	d.dirty = true
+	d.dirty, d.refused = true, 0
 	f.settle(d)
 }
 

@@ -242,3 +242,12 @@ func Batch(s pipeline.Sink, l *List, c *Claim, from, to uint32) *pipeline.Batch 
 		Shape: pipeline.Shape{Key: string(shape) + "key", JSON: shape, Record: pipeline.RecordShape{Region: "test"}},
 	}
 }
+
+// TakeOver makes pos the cursor of a list, as when another process has settled up to there, and begins anew from it.
+func (d *Driver) TakeOver(l *List, pos pipeline.Position) {
+	lin := l.Stream.Lineage
+	d.cursors[lin], d.next[lin] = pos, pos
+	if g, ok := d.Sink.(pipeline.Gatherer); ok {
+		g.Forget(l.Stream)
+	}
+}
