@@ -1,0 +1,102 @@
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"sluice/internal/units"
+)
+
+// Retention is how long each store keeps its data. A span of 0 keeps for ever.
+type Retention struct {
+	Archive       RetainArchive           `yaml:"archive" doc:"Objects of the archive (s3-csv, csv)."`
+	Raw           RetainRaw               `yaml:"raw" doc:"Raw records in MongoDB."`
+	Aggregate     RetainAggregate         `yaml:"aggregate" doc:"Aggregate documents in MongoDB."`
+	Search        RetainSearch            `yaml:"search" doc:"Indices of OpenSearch."`
+	Spool         Keep                    `yaml:"spool" doc:"Spooled batches that could not be delivered."`
+	DeadLetters   Keep                    `yaml:"dead_letters" doc:"Dead letters."`
+	Organisations map[string]Organisation `yaml:"organisations" doc:"Overrides by organisation ID."`
+	Holds         []Hold                  `yaml:"holds" doc:"Legal holds: what they cover is kept whatever the rules say."`
+}
+
+// Keep is a rule with a span alone.
+type Keep struct {
+	Keep units.Duration `yaml:"keep" doc:"How long it is kept; 0s keeps for ever."`
+}
+
+// RetainArchive is the rule for the archive.
+type RetainArchive struct {
+	Keep         units.Duration `yaml:"keep" doc:"How long objects are kept, by the hour of their records; 0s keeps for ever."`
+	CompactAfter units.Duration `yaml:"compact_after" doc:"Age from which the small objects of an hour are joined; at least 1h, since a frozen process may still send its upload."`
+	TargetObject units.Size     `yaml:"target_object" doc:"Size that joined objects aim at, in bytes before compression."`
+}
+
+// RetainRaw is the rule for raw records.
+type RetainRaw struct {
+	Keep       units.Duration `yaml:"keep" doc:"How long records are kept in layout per-org; 0s keeps for ever. A capped collection is bounded by its size alone."`
+	CappedSize units.Size     `yaml:"capped_size" doc:"Size the capped collection is brought to."`
+}
+
+// RetainAggregate is the rule for aggregates.
+type RetainAggregate struct {
+	Keep   map[string]units.Duration `yaml:"keep" doc:"How long documents are kept, by bucket width (1m, 5m, 15m, 30m, 1h, 1d); a width that is not named is kept for ever."`
+	RollUp bool                      `yaml:"roll_up" doc:"Add documents to the next coarser width named in keep before they are deleted."`
+}
+
+// RetainSearch is the rule for OpenSearch.
+type RetainSearch struct {
+	Keep units.Duration `yaml:"keep" doc:"How long an index is kept, by the date in its name; 0s keeps for ever. Older records are filtered rather than written."`
+	ISM  string         `yaml:"ism" doc:"Whether Index State Management deletes indices: auto uses it where the plugin is there and deletes by itself elsewhere." enum:"auto|always|never"`
+}
+
+// Organisation overrides rules for one organisation. A nil span is not overridden.
+type Organisation struct {
+	Archive   *Keep        `yaml:"archive" doc:"Span for the organisation's rows in the archive."`
+	Raw       *Keep        `yaml:"raw" doc:"Span for the organisation's own raw collection."`
+	Aggregate *KeepByWidth `yaml:"aggregate" doc:"Spans for the organisation's own aggregates."`
+	Search    *Keep        `yaml:"search" doc:"Span for the organisation's documents in OpenSearch."`
+}
+
+// KeepByWidth is a span for each bucket width.
+type KeepByWidth struct {
+	Keep map[string]units.Duration `yaml:"keep" doc:"How long documents are kept, by bucket width."`
+}
+
+// Hold keeps records of an organisation whatever the rules say.
+type Hold struct {
+	Org    string `yaml:"org" doc:"Organisation ID, or * for all." required:"true"`
+	From   Moment `yaml:"from" doc:"First moment that is kept, as 2026-01-31 or 2026-01-31T12:00:00Z; without it there is no beginning."`
+	To     Moment `yaml:"to" doc:"First moment that is not kept any more; without it there is no end."`
+	Reason string `yaml:"reason" doc:"Why; it is printed wherever the hold keeps something." required:"true"`
+}
+
+// Covers tells whether the hold keeps a record of that organisation and time.
+func (h Hold) Covers(org string, t time.Time) bool {
+	return (h.Org == "*" || h.Org == org) &&
+		(h.From.IsZero() || !t.Before(h.From.Time)) && (h.To.IsZero() || t.Before(h.To.Time))
+}
+
+// Moment is a point in time in UTC, written as a date or in RFC 3339. The zero Moment is none.
+type Moment struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Moment) UnmarshalText(b []byte) error {
+	for _, layout := range []string{time.DateOnly, time.RFC3339Nano} {
+		if t, err := time.Parse(layout, string(b)); err == nil {
+			m.Time = t.UTC()
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not a time: write it like 2026-01-31 or 2026-01-31T12:00:00Z", b)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (m Moment) MarshalText() ([]byte, error) {
+	switch {
+	case m.IsZero():
+		return nil, nil
+	case m.Equal(m.Truncate(24 * time.Hour)):
+		return []byte(m.Format(time.DateOnly)), nil
+	}
+	return []byte(m.Format(time.RFC3339Nano)), nil
+}

@@ -1,0 +1,35 @@
+package config
+
+import (
+	"sluice/sinks/csv"
+	"sluice/sinks/discard"
+	"sluice/sinks/mongoagg"
+	"sluice/sinks/mongoraw"
+	"sluice/sinks/opensearch"
+	"sluice/sinks/s3csv"
+	"sluice/sinks/sqlite"
+	"sluice/sinks/stdout"
+	"sluice/sources/redislist"
+)
+
+// allKinds is the table of source and sink types. Adding one is a line here.
+func allKinds() kinds {
+	return kinds{
+		sources: []kind{
+			kindOf("redis", redislist.Defaults),
+			{name: "kafka"},
+			{name: "archive"},
+		},
+		sinks: []kind{
+			kindOf("mongo-aggregate", mongoagg.Defaults),
+			kindOf("mongo-raw", mongoraw.Defaults),
+			kindOf("opensearch", opensearch.Defaults),
+			kindOf("s3-csv", s3csv.Defaults),
+			{name: "kafka"},
+			kindOf("sqlite", sqlite.Defaults),
+			kindOf("csv", csv.Defaults),
+			kindOf("stdout", stdout.Defaults),
+			kindOf("discard", discard.Defaults),
+		},
+	}
+}
