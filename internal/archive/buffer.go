@@ -15,6 +15,7 @@ import (
 const (
 	bufferLimit = 256 << 10 // a range's rows in memory
 	directWrite = 64 << 10  // a run of rows of this size goes to the file without a stop in a buffer
+	keptHours   = 4         // up to so many hours keep their empty buffers for what comes next
 )
 
 // buffer holds the uncompressed rows of a range, by hour, in memory while they are few and else in one temporary file.
@@ -110,10 +111,10 @@ func (b *buffer) spill(h *hourRows) error {
 		return err
 	}
 	b.held -= int64(len(h.mem))
-	if cap(h.mem) > directWrite {
+	h.mem = h.mem[:0]
+	if cap(h.mem) > directWrite || len(b.hours) > keptHours {
 		h.mem = nil
 	}
-	h.mem = h.mem[:0]
 	return nil
 }
 

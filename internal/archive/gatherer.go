@@ -37,8 +37,8 @@ type Gatherer struct {
 	ranges  map[pipeline.StreamID]*gathered
 }
 
-// maxScratch is how much of the scratch space for one batch's rows is kept for the next.
-const maxScratch = 16 << 20
+// maxScratch is the size at which encoded rows move on from the scratch space into their range.
+const maxScratch = 4 << 20
 
 // NewGatherer makes a Gatherer. It does no I/O.
 func NewGatherer(o Options) *Gatherer {

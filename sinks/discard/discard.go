@@ -4,6 +4,7 @@ package discard
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"sync/atomic"
 
 	"sluice/internal/pipeline"
@@ -26,7 +27,7 @@ func (Config) Target() string { return "" }
 type Sink struct{ records atomic.Uint64 }
 
 // New makes the sink.
-func New(string, Config) *Sink { return new(Sink) }
+func New(string, Config, *slog.Logger) (*Sink, error) { return new(Sink), nil }
 
 // Open implements pipeline.Sink.
 func (*Sink) Open(context.Context) error { return nil }

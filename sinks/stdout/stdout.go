@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 
 	"sluice/internal/archive"
@@ -37,7 +38,9 @@ type Sink struct {
 }
 
 // New makes the sink; it prints to out.
-func New(name string, _ Config, out io.Writer) *Sink { return &Sink{name: name, out: out} }
+func New(name string, _ Config, out io.Writer, _ *slog.Logger) (*Sink, error) {
+	return &Sink{name: name, out: out}, nil
+}
 
 // Open implements pipeline.Sink.
 func (*Sink) Open(context.Context) error { return nil }

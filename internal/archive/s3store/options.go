@@ -8,6 +8,7 @@ package s3store
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"sluice/internal/pipeline"
 )
 
 // Options say where the bucket is and how objects are stored there.
@@ -47,9 +50,7 @@ type Store struct {
 
 // New makes a Store. It reads the AWS configuration of the machine, but does not speak to the bucket.
 func New(ctx context.Context, o Options) (*Store, error) {
-	conns := awshttp.NewBuildableClient().Freeze()
 	load := []func(*config.LoadOptions) error{
-		config.WithHTTPClient(conns),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(so *retry.StandardOptions) {
 				so.MaxAttempts = attempts
@@ -71,6 +72,9 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	if c.Region == "" && o.Endpoint != "" {
 		c.Region = fallbackRegion
 	}
+	if b, ok := c.HTTPClient.(*awshttp.BuildableClient); ok {
+		c.HTTPClient = b.Freeze() // one set of connections, with the machine's CA bundle, that Close can close
+	}
 	client := s3.NewFromConfig(c, func(so *s3.Options) {
 		so.UsePathStyle = o.PathStyle
 		if o.Endpoint != "" {
@@ -80,7 +84,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 			so.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		}
 	})
-	return &Store{o: o, client: client, http: conns}, nil
+	return &Store{o: o, client: client, http: c.HTTPClient}, nil
 }
 
 // Close closes idle connections.
@@ -100,10 +104,14 @@ func (s *Store) Check(ctx context.Context, prefix string) error {
 	_, err = s.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
 		Bucket: &s.o.Bucket, Prefix: aws.String(prefix), MaxKeys: aws.Int32(1),
 	})
-	if err != nil {
-		return classify(fmt.Errorf("look into bucket %s: %w", s.o.Bucket, err))
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("look into bucket %s: %w", s.o.Bucket, err)
+	if status(err) == http.StatusNotFound { // no such bucket, or in some stores no such user
+		return pipeline.Fatal(err)
+	}
+	return classify(err)
 }
 
 func (s *Store) put(key, sha string) *s3.PutObjectInput {
