@@ -1,11 +1,15 @@
 package mongoagg
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
+	mrand "math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -208,4 +212,24 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// unzipped are the lines of a gzipped file.
+func unzipped(t testing.TB, r io.Reader) (lines [][]byte) {
+	t.Helper()
+	z, err := gzip.NewReader(r)
+	must(t, err)
+	b, err := io.ReadAll(z)
+	must(t, err)
+	for line := range bytes.Lines(b) {
+		lines = append(lines, bytes.TrimSpace(line))
+	}
+	return lines
+}
+
+func newRand(seed uint64) *mrand.Rand { return mrand.New(mrand.NewPCG(seed, seed)) }
+
+func sortedWords(words []string) string {
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }

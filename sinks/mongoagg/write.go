@@ -271,12 +271,13 @@ const maxRefused = 30
 func (f *flushing) tookEffect(op *operation) {
 	d := op.doc
 	for l, n := range op.taken {
-		q := d.queue[l]
-		for _, seg := range q[:n] {
-			f.drop(seg)
-		}
-		d.setQueue(l, q[n:])
 		d.pos[l] = op.at[l]
+		if q := d.queue[l]; len(q) >= n { // unless the stream was forgotten meanwhile, for another document's sake
+			for _, seg := range q[:n] {
+				f.drop(seg)
+			}
+			d.setQueue(l, q[n:])
+		}
 	}
 	d.mapBytes += op.growth
 	d.dirty, d.refused = true, 0
