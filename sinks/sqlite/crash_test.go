@@ -16,7 +16,7 @@ import (
 const helperEnv = "SLUICE_SQLITE_HELPER"
 
 const (
-	crashRecords = 6000
+	crashRecords = 3000
 	crashBatch   = 50
 )
 

@@ -142,31 +142,18 @@ func recount(recs []record.Record) map[string][8]int64 {
 // counted reads all rows of a width, their buckets brought to hours.
 func counted(t *testing.T, path string, width int) map[string][8]int64 {
 	t.Helper()
-	db, err := sql.Open("sqlite", dsn(path, "mode=ro"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }() // only read from
-	rows, err := db.Query(`SELECT bucket - bucket % 3600, dimension, org, name, sum(hits), sum(errors), sum(success), sum(latency_sum),
-		max(latency_max), sum(upstream_sum), sum(request_bytes), sum(bytes_in) FROM counters WHERE width = ? GROUP BY 1, 2, 3, 4`, width)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rows.Close() }() // Err tells
 	out := map[string][8]int64{}
-	for rows.Next() {
+	read(t, path, fmt.Sprintf(`SELECT bucket - bucket %% 3600, dimension, org, name, sum(hits), sum(errors), sum(success),
+		sum(latency_sum), max(latency_max), sum(upstream_sum), sum(request_bytes), sum(bytes_in) FROM counters
+		WHERE width = %d GROUP BY 1, 2, 3, 4`, width), func(r *sql.Rows) error {
 		var bucket int64
 		var dim int
 		var org, name string
 		var c [8]int64
-		if err := rows.Scan(&bucket, &dim, &org, &name, &c[0], &c[1], &c[2], &c[3], &c[4], &c[5], &c[6], &c[7]); err != nil {
-			t.Fatal(err)
-		}
+		err := r.Scan(&bucket, &dim, &org, &name, &c[0], &c[1], &c[2], &c[3], &c[4], &c[5], &c[6], &c[7])
 		out[fmt.Sprint(bucket, dim, org, name)] = c
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
+		return err
+	})
 	return out
 }
 
