@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,9 +82,9 @@ func TestSignature(t *testing.T) {
 		{AWS{Region: "eu-west-1", Service: serviceES}, "eu-west-1"},
 		{AWS{Service: serviceAOSS}, "eu-central-1"},
 	} {
-		fail := true
+		var works atomic.Bool
 		s, c := newStub(t, onBulk(func(w http.ResponseWriter, r request) {
-			if fail {
+			if !works.Load() {
 				w.WriteHeader(503)
 				return
 			}
@@ -94,10 +95,10 @@ func TestSignature(t *testing.T) {
 		if _, err := sink.Write(t.Context(), batch(sample(1, nil))); err == nil {
 			t.Fatal("503 counts as success")
 		}
-		fail = false
+		works.Store(true)
 		time.Sleep(1100 * time.Millisecond) // signatures go by the second
 		write(t, sink, sample(1, nil))
-		for _, r := range s.all {
+		for _, r := range s.requests() {
 			if err := verify(r, tt.aws.Service, tt.region); err != nil {
 				t.Errorf("%s: %s %s: %v", tt.aws.Service, r.method, r.path, err)
 			}
@@ -127,7 +128,7 @@ func TestAuthorizationHeaders(t *testing.T) {
 		c.Auth = auth
 		sink, _ := openSink(t, c)
 		write(t, sink, sample(1, nil))
-		for _, r := range s.all {
+		for _, r := range s.requests() {
 			if got := r.header.Get("Authorization"); got != want {
 				t.Errorf("%s %s: %q, want %q", r.method, r.path, got, want)
 			}

@@ -103,6 +103,14 @@ func appendNumber(b []byte, name string, n int64) []byte {
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the bytes that stand for themselves: bodies in base64, most of what is written, have no others.
+var plain = func() (t [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendString appends a JSON string of any bytes: those that are not UTF-8 become U+FFFD each. It never holds a line
 // end, which would cut the document in two.
 func appendString(b []byte, s string) []byte {
@@ -110,7 +118,7 @@ func appendString(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}

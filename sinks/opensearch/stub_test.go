@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,12 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprint(w, `{"index_templates":[],"acknowledged":true}`)
 	}
+}
+
+func (s *stub) requests() []request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
 }
 
 func (s *stub) bulks() []request {
@@ -229,9 +236,9 @@ func TestRefusedForAnotherReason(t *testing.T) {
 
 // TestRestAfterAnOutage: what one request stored stays settled when the next cannot be sent.
 func TestRestAfterAnOutage(t *testing.T) {
-	n := 0
+	var n atomic.Int32
 	_, c := newStub(t, onBulk(func(w http.ResponseWriter, r request) {
-		if n++; n > 1 {
+		if n.Add(1) > 1 {
 			w.WriteHeader(503)
 			return
 		}
@@ -241,26 +248,36 @@ func TestRestAfterAnOutage(t *testing.T) {
 	sink, _ := openSink(t, c)
 	result, err := sink.Write(t.Context(), batch(sample(0, nil), sample(1, nil), sample(2, nil), sample(3, nil), sample(4, nil)))
 	var partial *pipeline.PartialError
-	if !errors.As(err, &partial) || !slices.Equal(partial.Retry, []int{2, 3, 4}) || len(result.Dead) != 1 || n != 2 {
-		t.Errorf("%+v, %v after %d requests", result, err, n)
+	if !errors.As(err, &partial) || !slices.Equal(partial.Retry, []int{2, 3, 4}) || len(result.Dead) != 1 || n.Load() != 2 {
+		t.Errorf("%+v, %v after %d requests", result, err, n.Load())
 	}
 }
 
-// TestNeverRepeatedByTheClient: a connection that dies after the request was sent makes one error, not a second request.
+// TestNeverRepeatedByTheClient: a connection that dies after a request was sent makes one error, not a second request,
+// with a body (bulk) or without (an index to be made).
 func TestNeverRepeatedByTheClient(t *testing.T) {
-	s, c := newStub(t, onBulk(func(w http.ResponseWriter, r request) {
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err == nil {
-			conn.Close()
-		}
-	}))
-	sink, _ := openSink(t, c)
-	for i := 1; i <= 3; i++ {
-		if _, err := sink.Write(t.Context(), batch(sample(1, nil))); err == nil {
-			t.Fatal("a broken connection counts as success")
-		}
-		if n := len(s.bulks()); n != i {
-			t.Fatalf("%d requests for %d writes", n, i)
+	for _, method := range []string{http.MethodPost, http.MethodPut} {
+		var n atomic.Int32
+		_, c := newStub(t, func(w http.ResponseWriter, r request) bool {
+			if r.method != method || strings.HasPrefix(r.path, "/_index_template") {
+				return false
+			}
+			n.Add(1)
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				conn.Close()
+			}
+			return true
+		})
+		sink, _ := openSink(t, c)
+		for i := 1; i <= 3; i++ {
+			_, err := sink.Write(t.Context(), batch(sample(1, nil)))
+			if err == nil || !strings.Contains(err.Error(), "closed the connection") {
+				t.Fatalf("%s: %v", method, err)
+			}
+			if n.Load() != int32(i) {
+				t.Fatalf("%s: %d requests for %d writes", method, n.Load(), i)
+			}
 		}
 	}
 }
