@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// startTimeout is long because a cold disk and two busy cores are the rule
+	// startTimeout is long because a cold disk and busy cores are the rule
 	// on build machines; a server that fails ends by itself much earlier.
-	startTimeout = 90 * time.Second
+	startTimeout = 5 * time.Minute
 	// stopGrace is what a server gets to flush before it is killed. The data
 	// are thrown away in any case.
 	stopGrace = 5 * time.Second
