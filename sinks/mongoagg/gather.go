@@ -10,10 +10,10 @@ import (
 	"sluice/internal/record"
 )
 
-// What may be gathered before Add asks for a flush. 32 MiB are some 100,000 counters: more than two seconds of the
-// fastest list have, and a third of the smallest sensible memory.
+// What may be gathered before Add asks for a flush. 16 MiB are some 40,000 counters: more than two seconds of busy lists
+// have. One more batch, and the deltas as they are written out, come on top.
 const (
-	maxGathered  = 32 << 20
+	maxGathered  = 16 << 20
 	maxDocuments = 8192
 )
 
