@@ -2,7 +2,7 @@
 import { $, h, keyed, text } from "./dom.js";
 import { bytes, dateTime } from "./format.js";
 
-const SHOWN = 20;
+const SHOWN = 10;
 
 let known = -1, asked = 0;
 
@@ -31,6 +31,6 @@ function makeRow(d) {
   const place = h("td", { role: "cell", "data-label": "List and position", class: "place" }, h("span", { class: "list" }), h("code"));
   text(place.firstChild, d.list);
   text(place.lastChild, d.position);
-  return h("tr", { role: "row" }, cell("Time", dateTime(new Date(d.time))), cell("Sink", d.sink || "every sink"),
+  return h("tr", { role: "row" }, cell("Time", dateTime(new Date(d.time))), cell("Sink", !d.sink || d.sink === "*" ? "every sink" : d.sink),
     cell("Reason", d.reason, "reason"), place, cell("Bytes", bytes(d.bytes), "num"));
 }
