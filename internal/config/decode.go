@@ -67,6 +67,10 @@ func (d *decoder) value(n *node, v reflect.Value, path string, f field) {
 // null: a mapping or list of which everything is commented out says nothing; a key that wants a value has none.
 func (d *decoder) null(n *node, v reflect.Value, path string) {
 	t := indirect(v.Type())
+	if t == reflect.TypeFor[Source]() || t == reflect.TypeFor[Sink]() {
+		d.report(n, path, "has no keys", "write them below it, at least type, or remove it")
+		return
+	}
 	if k := t.Kind(); !unmarshalsText(t) && (k == reflect.Struct || k == reflect.Map || k == reflect.Slice) {
 		return
 	}
