@@ -222,11 +222,11 @@ func sortByIndex(ops []*operation, be driver.BulkWriteException) {
 		case we.Code == mongo.CodeDuplicateKey && onID(we.WriteError):
 			op.err = errMissed
 		case mongo.Passing(we.Code):
-			op.err = fmt.Errorf("update aggregates: %s", we.Message)
+			op.err = fmt.Errorf("update aggregates: code %d, which may pass", we.Code)
 		case we.Code == mongo.CodeDuplicateKey, mongo.Hopeless(we.Code):
-			op.err = pipeline.Permanent(fmt.Errorf("update aggregates: %w", we.WriteError))
+			op.err = pipeline.Permanent(refusal{we.Code})
 		default:
-			op.err = fmt.Errorf("update aggregates: %w", we.WriteError)
+			op.err = refusal{we.Code}
 		}
 	}
 }
@@ -257,7 +257,7 @@ func (f *flushing) result(op *operation) {
 				return
 			}
 			f.condemn(d, op.err)
-		} else if d.refused++; errors.As(op.err, new(driver.WriteError)) && d.refused > maxRefused {
+		} else if d.refused++; errors.As(op.err, new(refusal)) && d.refused > maxRefused {
 			f.condemn(d, op.err)
 		}
 		f.leave(d, op.err)
@@ -291,10 +291,17 @@ func (f *flushing) missed(d *document) {
 	}
 }
 
+// refusal is the server's word about one update. Its message is left out: it can name keys and values.
+type refusal struct{ code int }
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("MongoDB refuses the update with code %d", r.code)
+}
+
 // tooLarge tells whether the document outgrew what MongoDB stores.
 func tooLarge(err error) bool {
-	var we driver.WriteError
-	return errors.As(err, &we) && (we.Code == 10334 || we.Code == 17419 || we.Code == 17420)
+	var r refusal
+	return errors.As(err, &r) && (r.code == 10334 || r.code == 17419 || r.code == 17420)
 }
 
 func fatal(err error) bool {
