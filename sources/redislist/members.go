@@ -13,15 +13,25 @@ type members struct {
 	sink string
 }
 
+// recordedMembers is a range that the registry has; replicas have it when the write seq is covered.
+type recordedMembers struct {
+	rng pipeline.MemberRange
+	seq uint64
+}
+
 // Members implements pipeline.Stream.
 func (st *stream) Members(sink string) pipeline.Members { return members{st, sink} }
 
-// Recorded implements pipeline.Members.
+// Recorded implements pipeline.Members. It does not show a range before replicas hold it: whoever went by it would
+// make objects that nobody can make again after a failover. Until then, Record of the same range waits for them again.
 func (m members) Recorded() (pipeline.MemberRange, bool) {
 	m.st.mu.Lock()
 	defer m.st.mu.Unlock()
 	r, ok := m.st.members[m.sink]
-	return r, ok
+	if !ok || r.seq > m.st.covered {
+		return pipeline.MemberRange{}, false
+	}
+	return r.rng, true
 }
 
 // Record implements pipeline.Members. It returns once replicas hold the range.
@@ -38,7 +48,9 @@ func (m members) Record(ctx context.Context, r pipeline.MemberRange) error {
 		return st.refused("record members of", err)
 	}
 	st.mu.Lock()
-	st.members[m.sink] = r
+	if old, ok := st.members[m.sink]; !ok || old.rng != r {
+		st.members[m.sink] = recordedMembers{r, seq}
+	}
 	st.mu.Unlock()
 	return st.se.replicated(ctx, seq, st)
 }

@@ -24,7 +24,7 @@ func TestProtocol(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		b.r.do("FLUSHALL")
 		m := &protocol{b: b, owners: []*pump{{owner: b.a}, {owner: b.b}}, settled: map[string]map[int]bool{}, ledger: map[string]map[string]uint64{}}
-		rt.Repeat(map[string]func(*rapid.T){
+		steps := map[string]func(*rapid.T){
 			"":             m.check,
 			"push":         m.push,
 			"take":         m.take,
@@ -39,7 +39,10 @@ func TestProtocol(t *testing.T) {
 			"new server":   m.newServer,
 			"release sink": m.releaseSink,
 			"release home": m.releaseHome,
-		})
+		}
+		for range 4 { // longer runs than a Repeat makes by itself
+			rt.Repeat(steps)
+		}
 		m.finish(rt)
 		m.check(rt)
 	})
@@ -137,7 +140,10 @@ func (m *protocol) take(t *rapid.T) {
 		}
 		m.epochs = append(m.epochs, reg.Epoch)
 	}
-	m.exists, m.moved, m.owner, m.expired, p.reg = true, false, p.token, false, reg
+	m.exists, m.moved, m.owner, m.expired = true, false, p.token, false
+	if p.reg == nil || rapid.IntRange(0, 2).Draw(t, "old memory") > 0 {
+		p.reg = reg
+	}
 	if m.home == "" && slices.ContainsFunc(m.open(), func(c *modelClaim) bool { return c.local }) {
 		m.home = p.home
 	}
@@ -185,6 +191,13 @@ func (m *protocol) claim(t *rapid.T) {
 		have := m.find(id)
 		p.reg.Claims = append(p.reg.Claims, claimEntry{ID: id, Len: uint32(len(have.elements)), Sinks: have.owes, Cursor: map[string]uint32{}})
 	case errors.Is(err, errLost), errors.Is(err, errEpoch):
+		m.forget(t, p)
+	}
+}
+
+// forget is what an owner does that was refused, but for one whose later scripts were on their way already.
+func (m *protocol) forget(t *rapid.T, p *pump) {
+	if rapid.Bool().Draw(t, "forget") {
 		p.reg = nil
 	}
 }
@@ -265,7 +278,7 @@ func (m *protocol) settle(t *rapid.T) {
 		return
 	}
 	if send(t) != nil {
-		p.reg = nil
+		m.forget(t, p)
 		return
 	}
 	for _, r := range rs {
@@ -346,7 +359,7 @@ func (m *protocol) sweep() {
 
 func (m *protocol) repeat(t *rapid.T) {
 	if len(m.sent) > 0 {
-		m.sent[rapid.IntRange(max(0, len(m.sent)-6), len(m.sent)-1).Draw(t, "which")](t)
+		m.sent[rapid.IntRange(max(0, len(m.sent)-20), len(m.sent)-1).Draw(t, "which")](t)
 	}
 }
 
@@ -362,7 +375,7 @@ func (m *protocol) giveBack(t *rapid.T) {
 	if want == nil {
 		m.owner, m.expired = "", false
 	}
-	p.reg = nil
+	m.forget(t, p)
 }
 
 func (m *protocol) releaseSink(t *rapid.T) {

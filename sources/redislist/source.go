@@ -103,7 +103,6 @@ func (s *Source) StopClaiming() { s.stopped.Store(true) }
 func (s *Source) Run(ctx context.Context, drain pipeline.Drain) error {
 	pause, worked := backoffMin, false
 	for {
-		started := time.Now()
 		ok, err := s.runSession(ctx, drain)
 		worked = worked || ok
 		s.setSession(nil, err)
@@ -113,7 +112,7 @@ func (s *Source) Run(ctx context.Context, drain pipeline.Drain) error {
 		if class, _ := pipeline.Classify(err); class == pipeline.FatalError && !worked {
 			return err
 		}
-		if time.Since(started) > 2*backoffMax {
+		if ok {
 			pause = backoffMin
 		}
 		s.say("session", "Redis is not to be had, trying again", "error", err)

@@ -34,7 +34,8 @@ type stream struct {
 	published []pipeline.Claim   // never written to once handed out, but behind its end
 	waiting   []unpublished      // claims that replicas are to confirm yet, ascending
 	changed   chan struct{}
-	members   map[string]pipeline.MemberRange
+	members   map[string]recordedMembers
+	covered   uint64 // writes up to it are replicated as demanded
 	spans     spanStates
 	size      float64 // of an element, smoothed; 0: none was seen
 }
@@ -56,7 +57,7 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 		se: se, list: l, epoch: reg.Epoch, n: reg.N, taken: reg.Taken,
 		id:   pipeline.StreamID{Source: se.src.name, List: l.name, Lineage: reg.Lineage},
 		done: make(chan struct{}), changed: make(chan struct{}),
-		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]pipeline.MemberRange{},
+		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{},
 	}
 	for _, c := range reg.Claims {
 		st.add(c, []byte(reg.Shapes[c.Key]), seq)
@@ -67,7 +68,7 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 			se.log.Error("recorded members cannot be read", "list", l.name, "sink", sink, "error", err)
 			continue
 		}
-		st.members[sink] = m
+		st.members[sink] = recordedMembers{m, seq}
 	}
 	return st
 }
@@ -98,6 +99,7 @@ func (st *stream) added(c claimEntry, shape []byte, seq uint64) {
 func (st *stream) publish(seq uint64) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	st.covered = max(st.covered, seq)
 	n := 0
 	for n < len(st.waiting) && st.waiting[n].seq <= seq {
 		c := st.waiting[n].claim
@@ -245,7 +247,7 @@ func (st *stream) settled(sink string, ranges []pipeline.Settled, out []trimmed)
 		}
 	}
 	end := ranges[len(ranges)-1]
-	if m, ok := st.members[sink]; ok && m.To.Compare(pipeline.Position{Claim: end.Claim, Index: end.To}) <= 0 {
+	if m, ok := st.members[sink]; ok && m.rng.To.Compare(pipeline.Position{Claim: end.Claim, Index: end.To}) <= 0 {
 		delete(st.members, sink)
 	}
 }
