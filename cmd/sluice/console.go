@@ -22,10 +22,15 @@ func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
 		return nil, usageError{fmt.Errorf("admin.listen: %w; choose another address, for example 127.0.0.1:0", err)}
 	}
 	e.address = "http://" + l.Addr().String()
+	token, err := e.adminToken(l.Addr())
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("token of the console: %w", err)
+	}
 	view := &view{engine: e}
 	h := console.New(console.Options{
 		Status: view.status, Traffic: e.trafficReader(), DeadLetters: e.newestLetters,
-		Metrics: metrics.Handler(view.status), Ready: e.ready, Log: e.log,
+		Metrics: metrics.Handler(view.status), Ready: e.ready, Token: token, Log: e.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	srv := &console.Server{Handler: h, Log: e.log}
@@ -37,6 +42,19 @@ func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
 	})
 	e.log.Info("console", "address", e.address)
 	return func() { cancel(); done.Wait() }, nil
+}
+
+// adminToken is what the console asks for: the configured token; without one nothing on a loopback address, and elsewhere
+// one that is made once and kept beside the process's state.
+func (e *engine) adminToken(at net.Addr) (string, error) {
+	if tcp, ok := at.(*net.TCPAddr); e.cfg.Admin.Token != "" || ok && tcp.IP.IsLoopback() {
+		return e.cfg.Admin.Token, nil
+	}
+	token, file, err := e.state.AdminToken()
+	if err == nil {
+		e.log.Info("the console is open to the network and asks for a token", "file", file)
+	}
+	return token, err
 }
 
 // trafficReader is the first sink that can show its traffic, nil if none can.

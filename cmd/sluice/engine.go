@@ -65,7 +65,7 @@ func newEngine(cfg *config.Config, log *slog.Logger, opt engineOptions) (_ *engi
 	}
 	e.sources, err = newSources(cfg, redislist.Deps{
 		Token: e.state.Token, Home: e.state.Home, Log: log, BatchRecords: cfg.Pipeline.Batch.Records,
-		WentBack: e.wentBack,
+		WentBack: e.wentBack, Sinks: sortedKeys(cfg.Sinks),
 	})
 	return e, err
 }

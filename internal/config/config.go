@@ -114,6 +114,7 @@ type State struct {
 // Admin is the HTTP interface.
 type Admin struct {
 	Listen string `yaml:"listen" doc:"Address of /live, /ready, /metrics and the console, as host:port; port 0 picks a free one."`
+	Token  string `yaml:"token" doc:"What the console and /metrics ask for, as a bearer token or at a log-in page. On a loopback address nothing is asked for without it; on any other one is made and kept in state.dir/admin-token." secret:"true"`
 }
 
 // Log is how the log looks.

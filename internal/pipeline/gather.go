@@ -119,12 +119,12 @@ func (g *gathering) take(ctx context.Context, a addition) error {
 	}
 	id := a.batch.Stream
 	g.lanes[id] = a.lane
-	for {
+	for all := false; ; all = true { // what is due first: everything would close objects of other streams early
 		res, err := g.sink.Add(ctx, a.batch)
 		if !errors.Is(err, ErrFull) {
 			return afterCall(res, err, a.done)
 		}
-		if err := g.flush(ctx, true); err != nil {
+		if err := g.flush(ctx, all); err != nil {
 			return err
 		}
 		if !a.lane.current(a.gen) { // the flush found that the stream must come again

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,16 +83,35 @@ func (d *Dir) create(name string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(d.Path, "identity-*")
+	return d.write(name, data)
+}
+
+// write makes a file that is there as a whole or not at all.
+func (d *Dir) write(name string, data []byte) error {
+	f, err := os.CreateTemp(d.Path, "new-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// AdminToken is the console's token where none is configured, made once, and the file that keeps it.
+func (d *Dir) AdminToken() (token, file string, err error) {
+	file = filepath.Join(d.Path, "admin-token")
+	data, err := os.ReadFile(file)
+	if err == nil && len(data) > 0 {
+		return strings.TrimSpace(string(data)), file, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", file, err
+	}
+	token = rand.Text()
+	return token, file, d.write(file, []byte(token+"\n"))
 }
 
 // Letters is where the dead letters of a state directory lie.

@@ -47,3 +47,21 @@ func TestDamagedIdentityIsSaid(t *testing.T) {
 		t.Error("a damaged identity was taken")
 	}
 }
+
+func TestAdminTokenIsMadeOnce(t *testing.T) {
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	a, file, err := d.AdminToken()
+	if err != nil || len(a) < 20 {
+		t.Fatalf("token %q: %v", a, err)
+	}
+	if b, _, err := d.AdminToken(); err != nil || a != b {
+		t.Errorf("token changed: %v", err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("token file: %v %v", info, err)
+	}
+}

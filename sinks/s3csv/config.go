@@ -39,7 +39,7 @@ type SSE struct {
 
 // Defaults are the settings of a sink that names only its bucket.
 func Defaults() Config {
-	return Config{Compression: string(archive.Zstd), Object: archive.DefaultObject()}
+	return Config{Prefix: "analytics/", Compression: string(archive.Zstd), Object: archive.DefaultObject()}
 }
 
 // Validate tells what is wrong, without any I/O.
