@@ -119,7 +119,8 @@ func (g *gathering) take(ctx context.Context, a addition) error {
 	}
 	id := a.batch.Stream
 	g.lanes[id] = a.lane
-	for all := false; ; all = true { // what is due first: everything would close objects of other streams early
+	// What is due first: flushing everything would close the objects of other streams early.
+	for _, all := range []bool{false, true} {
 		res, err := g.sink.Add(ctx, a.batch)
 		if !errors.Is(err, ErrFull) {
 			return afterCall(res, err, a.done)
@@ -131,6 +132,8 @@ func (g *gathering) take(ctx context.Context, a addition) error {
 			return errRewound
 		}
 	}
+	res, err := g.sink.Add(ctx, a.batch)
+	return afterCall(res, err, a.done)
 }
 
 // flushTimeouts is how many times a sink's timeout one flush may take: it stands for many calls, and for the upload of
