@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"hash/maphash"
 	"strings"
 	"time"
 
@@ -25,6 +26,9 @@ type Fold struct {
 	in     interner
 	tags   map[string]uint32 // tag as it came -> number of the tag as it counts, noTag when it does not
 	arena  []cell
+
+	hash    maphash.Hash
+	scratch plan // for combinations that are not kept
 }
 
 const noTag = ^uint32(0)
@@ -44,6 +48,7 @@ type key struct{ a, b, c uint32 }
 // NewFold begins a fold.
 func NewFold(s Shape) *Fold {
 	f := &Fold{shape: s, expire: s.ExpireAfter.D().Milliseconds(), in: newInterner(), tags: make(map[string]uint32)}
+	f.hash.SetSeed(maphash.MakeSeed()) // at random: nobody can make tags that collide
 	for _, n := range s.Ignore {
 		if d, ok := DimOf(n); ok {
 			f.ignore[d] = true
@@ -62,6 +67,7 @@ type Document struct {
 	lastSet        bool
 	total          Counter
 	dims           [NumDims]map[key]*cell
+	plans          map[combination]*plan
 	size, mem      int
 }
 
@@ -93,10 +99,18 @@ func (d *Document) Add(r *record.Record) {
 	}
 	o := counterOf(r, ms)
 	d.total.one(&o, r.ResponseCode)
-	d.addNamed(r, &o, ms)
-	d.addTags(r, &o)
-	if r.TrackPath || d.f.shape.TrackAllPaths {
-		d.addPaths(r, &o)
+	p := d.planOf(r)
+	for _, c := range p.cells {
+		c.one(&o, r.ResponseCode)
+	}
+	if o.Errors > 0 && !d.f.ignore[Errors] {
+		d.at(Errors, key{a: uint32(r.ResponseCode)}).one(&o, r.ResponseCode)
+	}
+	if p.api != nil {
+		d.name(p.api, r.APIName, ms)
+	}
+	if p.key != nil {
+		d.name(p.key, r.Alias, ms)
 	}
 }
 
@@ -135,43 +149,6 @@ func (d *Document) addReport(r *record.Record, ms int64) {
 
 func (f *Fold) clean(s string) uint32 { return f.in.clean[f.in.id(s)] }
 
-func (d *Document) addNamed(r *record.Record, o *Counter, ms int64) {
-	f, code := d.f, r.ResponseCode
-	if r.APIID != "" && !f.ignore[APIID] {
-		c := d.at(APIID, key{a: f.clean(r.APIID)})
-		c.one(o, code)
-		d.name(c, r.APIName, ms)
-	}
-	if o.Errors > 0 && !f.ignore[Errors] {
-		d.at(Errors, key{a: uint32(code)}).one(o, code)
-	}
-	if r.APIVersion != "" && !f.ignore[Versions] {
-		d.at(Versions, key{f.in.id(r.APIID), f.in.id(r.APIVersion), 0}).one(o, code)
-	}
-	if r.APIKey != "" && !f.ignore[APIKeys] {
-		c := d.at(APIKeys, key{a: f.clean(r.APIKey)})
-		c.one(o, code)
-		d.name(c, r.Alias, ms)
-	}
-	if r.OauthID != "" && !f.ignore[OauthIDs] {
-		d.at(OauthIDs, key{a: f.clean(r.OauthID)}).one(o, code)
-	}
-	if r.Geo.Country.ISOCode != "" && !f.ignore[Geo] {
-		d.at(Geo, key{a: f.clean(r.Geo.Country.ISOCode)}).one(o, code)
-	}
-}
-
-func (d *Document) addTags(r *record.Record, o *Counter) {
-	if d.f.ignore[Tags] {
-		return
-	}
-	for _, t := range r.Tags {
-		if id := d.f.tag(t); id != noTag {
-			d.at(Tags, key{a: id}).one(o, r.ResponseCode)
-		}
-	}
-}
-
 func (f *Fold) tag(t string) uint32 {
 	if id, ok := f.tags[t]; ok {
 		return id
@@ -184,26 +161,13 @@ func (f *Fold) tag(t string) uint32 {
 	return id
 }
 
-func (d *Document) addPaths(r *record.Record, o *Counter) {
-	f, code := d.f, r.ResponseCode
-	path, api := f.in.id(r.Path), f.in.id(r.APIID)
-	if !f.ignore[Endpoints] {
-		d.at(Endpoints, key{a: f.in.clean[path]}).one(o, code)
-	}
-	if r.APIKey != "" && !f.ignore[KeyEndpoints] {
-		d.at(KeyEndpoints, key{f.clean(r.APIKey), api, path}).one(o, code)
-	}
-	if r.OauthID != "" && !f.ignore[OauthEndpoints] {
-		d.at(OauthEndpoints, key{f.clean(r.OauthID), api, path}).one(o, code)
-	}
-	if !f.ignore[APIEndpoints] {
-		d.at(APIEndpoints, key{api, f.in.id(r.APIVersion), path}).one(o, code)
-	}
-}
-
 // name keeps the latest name of a counter.
 func (d *Document) name(c *cell, s string, ms int64) {
 	if c.named && ms < c.humanAt {
+		return
+	}
+	if c.named && d.f.in.names[c.human] == s {
+		c.humanAt = ms
 		return
 	}
 	id := d.f.in.id(s)

@@ -64,8 +64,8 @@ func (s *Sink) Open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.tasks.Wait() // of an earlier Open
-	mongo.Disconnect(ctx, s.client)
+	mongo.Disconnect(ctx, s.client) // of an earlier attempt: what it left running fails with that
+	s.tasks.Wait()
 	s.client, s.db = client, client.Database(s.cfg.Database)
 	if s.cfg.MixedCollection { // so that wrong rights show at the start
 		return s.prepare(ctx, s.db, mixedName)
