@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"sluice/internal/console"
@@ -15,33 +17,57 @@ import (
 	"sluice/internal/statedir"
 )
 
-// serveConsole listens on admin.listen and serves until the returned function is called.
+// serveConsole listens on admin.listen and serves until the returned function is called. A port that is taken, by another
+// pump on the same machine say, must not stop the drain: it is tried again until it is free.
 func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.cfg.Admin.Listen)
-	if err != nil {
+	l, err := e.listen(ctx)
+	if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
 		return nil, usageError{fmt.Errorf("admin.listen: %w; choose another address, for example 127.0.0.1:0", err)}
 	}
-	e.address = "http://" + l.Addr().String()
+	if l == nil {
+		e.log.Warn("no console and no metrics for now: the address is in use", "listen", e.cfg.Admin.Listen)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := e.serve(ctx, l); err != nil {
+			e.log.Error("the console ended", "err", err)
+		}
+	})
+	return func() { cancel(); done.Wait() }, nil
+}
+
+func (e *engine) listen(ctx context.Context) (net.Listener, error) {
+	return (&net.ListenConfig{}).Listen(ctx, "tcp", e.cfg.Admin.Listen)
+}
+
+// listenAgain is how often an address that is in use is tried.
+const listenAgain = 10 * time.Second
+
+// serve serves until ctx is done. Without a listener it waits for the address first.
+func (e *engine) serve(ctx context.Context, l net.Listener) (err error) {
+	for l == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(listenAgain):
+		}
+		if l, err = e.listen(ctx); err != nil {
+			l = nil
+		}
+	}
 	token, err := e.adminToken(l.Addr())
 	if err != nil {
 		l.Close()
-		return nil, fmt.Errorf("token of the console: %w", err)
+		return fmt.Errorf("token of the console: %w", err)
 	}
 	view := &view{engine: e}
 	h := console.New(console.Options{
 		Status: view.status, Traffic: e.trafficReader(), DeadLetters: e.newestLetters,
 		Metrics: metrics.Handler(view.status), Ready: e.ready, Token: token, Log: e.log,
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	srv := &console.Server{Handler: h, Log: e.log}
-	var done sync.WaitGroup
-	done.Go(func() {
-		if err := srv.Serve(ctx, l); err != nil {
-			e.log.Error("the console ended", "err", err)
-		}
-	})
-	e.log.Info("console", "address", e.address)
-	return func() { cancel(); done.Wait() }, nil
+	e.log.Info("console", "address", "http://"+l.Addr().String())
+	return (&console.Server{Handler: h, Log: e.log}).Serve(ctx, l)
 }
 
 // adminToken is what the console asks for: the configured token; without one nothing on a loopback address, and elsewhere

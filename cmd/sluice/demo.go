@@ -83,9 +83,10 @@ func (e *environment) demo(ctx context.Context, o demoOptions) error {
 	}
 	defer eng.close()
 	now := time.Now()
-	gen := traffic.New(1, traffic.Options{Start: now.Add(-demoPast), Rate: demoRate, Cycle: demoPast})
+	past := now.Add(-time.Duration(o.records) * time.Second / demoRate) // so that the charts go on as they begin
+	gen := traffic.New(1, traffic.Options{Start: past, Rate: demoRate})
 	push := traffic.NewPusher(client, gen, traffic.PushOptions{Multiple: true, Poison: 0.0005})
-	if err := push.Push(ctx, gen.Spread(now.Add(-demoPast), now, o.records)); err != nil {
+	if err := push.Push(ctx, gen.Spread(past, now, o.records)); err != nil {
 		return err
 	}
 	if o.once {
@@ -94,10 +95,8 @@ func (e *environment) demo(ctx context.Context, o demoOptions) error {
 	return e.demoLive(ctx, eng, o, push)
 }
 
-const (
-	demoPast = 30 * time.Minute // what the console shows from the first moment on
-	demoRate = 120              // records a second
-)
+// demoRate is the made-up traffic in records a second, on an average hour.
+const demoRate = 120
 
 // demoConfig is a configuration as a file would give it.
 func demoConfig(redis string, o demoOptions) *config.Config {
@@ -158,7 +157,7 @@ func (e *environment) demoLive(ctx context.Context, eng *engine, o demoOptions, 
 		return err
 	}
 	defer stopConsole()
-	fmt.Fprintf(e.stdout, "console:  %s\nstored:   %s\nCtrl-C ends the demo.\n", eng.address, o.dir)
+	fmt.Fprintf(e.stdout, "console:  %s\nstored:   %s\nCtrl-C ends the demo.\n", "http://"+o.listen, o.dir)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var feeder sync.WaitGroup

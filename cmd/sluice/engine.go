@@ -27,7 +27,6 @@ type engine struct {
 	specs   []pipeline.SinkSpec
 	pipe    *pipeline.Pipeline
 	started time.Time
-	address string // of the console
 
 	mu     sync.Mutex
 	alarms []string
