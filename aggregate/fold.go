@@ -195,6 +195,6 @@ func (d *Document) at(dim Dim, k key) *cell {
 	m[k] = c
 	n := f.pathBytes(dim, k)
 	d.mem += cellBytes + n
-	d.size += updateFields * (n + updateField)
+	d.size += updateFields*(n+updateField) + 2*n // and its two names
 	return c
 }

@@ -8,7 +8,7 @@ const (
 	storedCounter = 490
 	storedCode    = 75
 	updateFields  = 18
-	updateField   = 28 // name, type, value
+	updateField   = 44 // name, type, value; some for codes, which have a field each
 )
 
 // StoredBytes is about what the counter adds to its map in the stored document when it is new there.

@@ -159,9 +159,6 @@ func TestABadDocumentHoldsUpNobody(t *testing.T) {
 
 // Beyond what a document can hold, newcomers count under "other", whoever redelivers, and sums stay exact.
 func TestFullDocumentsStayStorable(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds")
-	}
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
