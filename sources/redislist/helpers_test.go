@@ -124,12 +124,6 @@ func (d *fakeDrain) Owes(k pipeline.Kind) pipeline.Owed {
 	return d.owed
 }
 
-func (d *fakeDrain) setOwed(o pipeline.Owed) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.owed = o
-}
-
 // stream waits for the next stream of a list.
 func (d *fakeDrain) stream(t testing.TB, list string) *stream {
 	t.Helper()

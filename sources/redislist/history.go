@@ -37,11 +37,19 @@ func (s *Source) remember(st *stream) {
 	s.memory[st.list.name] = m
 }
 
+// epoch is the newest epoch of a list that was seen.
+func (s *Source) epoch(name string) pipeline.Epoch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epochs[name]
+}
+
 // compare says whether a registry is behind what we remember of it.
 func (s *Source) compare(l list, reg *registry) {
 	s.mu.Lock()
 	m, ok := s.memory[l.name]
 	delete(s.memory, l.name)
+	s.epochs[l.name] = reg.Epoch
 	s.mu.Unlock()
 	if !ok {
 		return

@@ -24,7 +24,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	}
 	third := s.cfg.Claim.Lease.D() / 3
 	sl.nextSweep = now.Add(third)
-	reg, seq, err := take(ctx, se.c, s.owner(), sl.list, chance(4), chance(16), wanted)
+	reg, seq, err := take(ctx, se.c, s.owner(), sl.list, newNovelty(s.epoch(sl.list.name)), wanted)
 	sl.other = false
 	var other *otherError
 	var home *homeError

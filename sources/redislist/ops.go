@@ -85,22 +85,35 @@ func refusal(s *script, key string, r reply) error {
 	case "version":
 		return pipeline.Fatal(fmt.Errorf("the registry of %s has layout %s, this program knows 1", key, r.str(1)))
 	case "noperm":
-		return pipeline.Fatal(fmt.Errorf("INFO is not allowed inside scripts (%s): add +info to the user's ACL rules", r.str(1)))
+		return pipeline.Fatal(fmt.Errorf("scripts may not call INFO (%s): add +info to the user's ACL rules", r.str(1)))
 	case "noinfo":
-		return pipeline.Fatal(fmt.Errorf("Redis shows no identity, so that a failover could not be noticed: %s", r.str(1)))
+		return pipeline.Fatal(fmt.Errorf("the server shows no identity, so that a failover could not be noticed: %s", r.str(1)))
 	}
 	return fmt.Errorf("script %s: strange answer %q", s.name, r.word())
 }
 
-// take leases the list, or takes our lease on, and returns the registry as it is then. random is 8 hex characters for a
-// new epoch, lineage 32 for a new registry. wanted: the list itself is reason enough.
-func take(ctx context.Context, e evaluator, o owner, l list, random, lineage string, wanted bool) (*registry, uint64, error) {
+// novelty is what a lease brings along for what it may have to begin.
+type novelty struct {
+	random  string         // 8 hex characters, of a new epoch
+	lineage string         // 32 hex characters, of a new registry
+	known   pipeline.Epoch // newest epoch of the list that this process has seen; a new one is newer
+}
+
+func newNovelty(known pipeline.Epoch) novelty { return novelty{chance(4), chance(16), known} }
+
+// take leases the list, or takes our lease on, and returns the registry as it is then. wanted: the list itself is reason
+// enough.
+func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted bool) (*registry, uint64, error) {
+	known := ""
+	if nov.known != (pipeline.Epoch{}) {
+		known = epochString(nov.known)
+	}
 	want := "0"
 	if wanted {
 		want = "1"
 	}
 	r, seq, err := e.eval(ctx, takeScript, []string{l.registry(), l.name},
-		[]string{o.token, millis(o.lease), o.home, o.flag(), random, lineage, want})
+		[]string{o.token, millis(o.lease), o.home, o.flag(), nov.random, nov.lineage, want, known})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -139,6 +152,9 @@ func giveBack(ctx context.Context, e evaluator, o owner, l list) error {
 
 // claim renames the list to the claim id, or finds that it was done already.
 func claim(ctx context.Context, e evaluator, o owner, l list, lineage string, id pipeline.ClaimID, owed pipeline.Owed) (claimEntry, uint64, error) {
+	if err := fits(owed); err != nil {
+		return claimEntry{}, 0, err
+	}
 	home := ""
 	if owed.Local {
 		home = o.home
@@ -154,6 +170,16 @@ func claim(ctx context.Context, e evaluator, o owner, l list, lineage string, id
 	}
 	c, err := parseClaim(id.String(), r.str(1))
 	return c, seq, err
+}
+
+// fits refuses names that would make a claim's field unreadable.
+func fits(owed pipeline.Owed) error {
+	for _, s := range append([]string{owed.Key}, owed.Sinks...) {
+		if s == "" || strings.ContainsAny(s, " ,\r\n") {
+			return fmt.Errorf("%q cannot be recorded with a claim", s)
+		}
+	}
+	return nil
 }
 
 // settle moves a sink's cursor over ranges, of which each is of another claim, and tells for each claim the offset it is

@@ -33,7 +33,7 @@ func newBench(t testing.TB, args ...string) *bench {
 
 func (b *bench) take(o owner) *registry {
 	b.t.Helper()
-	reg, _, err := take(b.ctx(), b.c, o, b.l, chance(4), chance(16), true)
+	reg, _, err := take(b.ctx(), b.c, o, b.l, newNovelty(pipeline.Epoch{}), true)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestFrozenOwnerChangesNothing(t *testing.T) {
 	b.a.lease = 50 * time.Millisecond
 	reg := b.take(b.a)
 	c := b.claim(b.a, reg, owing("x"))
-	if _, _, err := take(b.ctx(), b.c, b.b, b.l, chance(4), chance(16), true); !errors.As(err, new(*otherError)) {
+	if _, _, err := take(b.ctx(), b.c, b.b, b.l, newNovelty(pipeline.Epoch{}), true); !errors.As(err, new(*otherError)) {
 		t.Fatalf("taken from a live owner: %v", err)
 	}
 	time.Sleep(60 * time.Millisecond)
@@ -197,7 +197,7 @@ func TestFrozenOwnerChangesNothing(t *testing.T) {
 		if _, err := recordMembers(b.ctx(), b.c, b.a, b.l, reg.Lineage, "x", pipeline.MemberRange{}); !errors.Is(err, errLost) {
 			t.Error(err)
 		}
-		if _, _, err := take(b.ctx(), b.c, b.a, b.l, chance(4), chance(16), true); !errors.As(err, new(*otherError)) {
+		if _, _, err := take(b.ctx(), b.c, b.a, b.l, newNovelty(pipeline.Epoch{}), true); !errors.As(err, new(*otherError)) {
 			t.Error(err)
 		}
 	})
@@ -276,83 +276,6 @@ func TestTrimKeepsSpans(t *testing.T) {
 	}
 }
 
-// While a claim is open that owes a local sink, no other state directory gets the list; and an operator can release it.
-func TestHome(t *testing.T) {
-	b := newBench(t)
-	b.r.push(b.l.name, 0, 10)
-	reg := b.take(b.a)
-	owed := owing("x", "local")
-	owed.Local = true
-	c := b.claim(b.a, reg, owed)
-	if err := giveBack(b.ctx(), b.c, b.a, b.l); err != nil {
-		t.Fatal(err)
-	}
-	b.same("another home", func() {
-		var home *homeError
-		if _, _, err := take(b.ctx(), b.c, b.b, b.l, chance(4), chance(16), true); !errors.As(err, &home) || home.home != "home-a" {
-			t.Error(err)
-		}
-	})
-	src := newSource(t, testConfig(b.r.addr), tokenB)
-	if rel, err := src.ReleaseHome(t.Context(), b.l.name); err != nil || rel.Home != "home-a" {
-		t.Fatal(rel, err)
-	}
-	regB := b.take(b.b) // which becomes the home of what is still owed
-	if regB.Home != "home-b" {
-		t.Fatalf("%+v", regB)
-	}
-	for _, s := range []string{"x", "local"} {
-		if _, err := b.settle(b.b, regB, s, rng(c.ID, 0, 10)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := b.r.registry(b.l); got.Home != "" {
-		t.Fatalf("home stays %q", got.Home)
-	}
-}
-
-// What a removed sink is owed can be dropped; it is booked as filtered, and the claims go.
-func TestReleaseSink(t *testing.T) {
-	b := newBench(t)
-	b.r.push(b.l.name, 0, 2500)
-	reg := b.take(b.a)
-	c := b.claim(b.a, reg, owing("gone", "x"))
-	b.r.push(b.l.name, 0, 40)
-	only := b.claim(b.a, reg, owing("gone"))
-	for _, s := range []pipeline.Settled{rng(c.ID, 0, 1700)} {
-		if _, err := b.settle(b.a, reg, "x", s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := b.settle(b.a, reg, "gone", rng(c.ID, 0, 500)); err != nil {
-		t.Fatal(err)
-	}
-	src := newSource(t, testConfig(b.r.addr), tokenB)
-	rel, err := src.ReleaseSink(t.Context(), b.l.name, "gone")
-	if err != nil || rel.Records != 2040 {
-		t.Fatal(rel, err)
-	}
-	a, err := src.Audit(t.Context())
-	if err != nil || len(a) != 1 || len(a[0].Strange) != 0 || len(a[0].Claims) != 1 || a[0].Claims[0].Offset != 1000 {
-		t.Fatalf("%+v %v", a, err)
-	}
-	if g := a[0].Sinks["gone"]; g.Filtered != 2040 || g.Released != 2040 || g.Effective != 500 || g.Pending != 0 || !g.Balanced() {
-		t.Fatalf("%+v", g)
-	}
-	if n := b.r.int("EXISTS", b.l.claim(only.ID)); n != 0 {
-		t.Fatal("a claim that owes nobody is still there")
-	}
-	if rel, err := src.ReleaseSink(t.Context(), b.l.name, "gone"); err != nil || rel.Records != 0 {
-		t.Fatal(rel, err)
-	}
-	if _, err := b.settle(b.a, reg, "gone", rng(c.ID, 500, 600)); !errors.Is(err, errStale) {
-		t.Fatal(err)
-	}
-	if _, err := src.ReleaseSink(t.Context(), "no-such-list", "x"); err == nil {
-		t.Fatal("no such list")
-	}
-}
-
 // A rename that a broken script left behind is adopted, not lost and not overwritten.
 func TestOrphanIsAdopted(t *testing.T) {
 	b := newBench(t)
@@ -367,6 +290,20 @@ func TestOrphanIsAdopted(t *testing.T) {
 	if c = b.claim(b.a, reg, owing("x")); c.Len != 2 {
 		t.Fatalf("%+v", c)
 	}
+}
+
+// What would make a registry unreadable is not written to it.
+func TestNamesThatDoNotFit(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 5)
+	reg := b.take(b.a)
+	b.same("a claim with strange names", func() {
+		for _, owed := range []pipeline.Owed{{Sinks: []string{"a b"}, Key: "k"}, {Sinks: []string{"a"}}, {Sinks: []string{"a,b"}, Key: "k"}} {
+			if _, _, err := claim(b.ctx(), b.c, b.a, b.l, reg.Lineage, next(reg), owed); err == nil {
+				t.Errorf("%v was recorded", owed)
+			}
+		}
+	})
 }
 
 // A registry restored from an old state gets an epoch that sorts after all it ever had, and keeps its claims.
@@ -390,81 +327,21 @@ func TestEpochGoesOnlyForward(t *testing.T) {
 	if again.Epoch.Ms != 0xfffffffffff1 || again.Claims[0].ID != c.ID || again.N != 1 {
 		t.Fatalf("%+v", again)
 	}
+	known := pipeline.Epoch{Ms: 0xfffffffffff5, Rand: 7} // this process has seen a later one, on a server that is gone again
+	later, _, err := take(b.ctx(), b.c, b.a, b.l, newNovelty(known), true)
+	if err != nil || later.Epoch.Ms != 0xfffffffffff6 || later.IDs != again.IDs {
+		t.Fatalf("%+v %v", later, err)
+	}
+	b.same("a lease of what is known", func() {
+		if _, _, err := take(b.ctx(), b.c, b.a, b.l, newNovelty(later.Epoch), true); err != nil {
+			t.Fatal(err)
+		}
+	})
+	again = later
 	if c2 := b.claim(b.a, again, owing("x")); c2.ID.Compare(c.ID) <= 0 || c2.ID.Number != 2 {
 		t.Fatalf("%+v", c2)
 	}
 	if _, err := b.settle(b.a, again, "x", rng(c.ID, 0, 5)); err != nil {
 		t.Fatal("a claim of an old epoch cannot be settled", err)
-	}
-}
-
-// Rights that are missing are named as such.
-func TestInfoDenied(t *testing.T) {
-	b := newBench(t)
-	b.r.push(b.l.name, 0, 5)
-	b.r.do("ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@all", "-info")
-	cfg := testConfig(b.r.addr)
-	cfg.Username, cfg.Password = "narrow", "secret"
-	c := dialControl(t, cfg)
-	_, _, err := take(t.Context(), c, b.a, b.l, chance(4), chance(16), true)
-	if class, _ := pipeline.Classify(err); class != pipeline.FatalError || !strings.Contains(err.Error(), "+info") {
-		t.Fatal(err)
-	}
-}
-
-// A key that has a list's name and is none is left alone.
-func TestWrongType(t *testing.T) {
-	b := newBench(t)
-	b.r.do("SET", b.l.name, "x")
-	if _, _, err := take(b.ctx(), b.c, b.a, b.l, chance(4), chance(16), true); !errors.As(err, new(*typeError)) {
-		t.Fatal(err)
-	}
-	if n := b.r.int("EXISTS", b.l.registry()); n != 0 {
-		t.Fatal("a registry was made")
-	}
-}
-
-// A Redis at maxmemory is drained from a cold start: no registry, no script loaded, not a byte to be had.
-func TestFullRedisFromColdStart(t *testing.T) {
-	b := newBench(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
-	big := strings.Repeat("x", 1000)
-	n := uint32(0)
-	for ; ; n++ {
-		if err := b.r.try("RPUSH", b.l.name, big).Error(); err != nil {
-			if !strings.HasPrefix(err.Error(), "OOM") {
-				t.Fatal(err)
-			}
-			break
-		}
-	}
-	b.r.do("CONFIG", "SET", "maxmemory", "7mb") // beyond full: what a read buffer gives back is not to be had either
-	if err := b.r.try("HSET", b.l.registry(), "v", "1").Error(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
-		t.Fatal("the server is not full:", err)
-	}
-	s, d := newSource(t, testConfig(b.r.addr), tokenA), newDrain("x", "y")
-	stop := run(t, s, d)
-	st := d.stream(t, b.l.name)
-	c := claims(t, st, 1)[0]
-	if c.Len != n {
-		t.Fatalf("claimed %d of %d", c.Len, n)
-	}
-	for _, sink := range []string{"x", "y"} {
-		for i := uint32(0); i < c.Len; {
-			es, err := st.Read(t.Context(), c.ID, i, 1000, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := st.Settle(t.Context(), sink, []pipeline.Settled{rng(c.ID, i, i+uint32(len(es)))}); err != nil {
-				t.Fatal(err)
-			}
-			i += uint32(len(es))
-		}
-	}
-	stop()
-	if got := b.r.registry(b.l); len(got.Claims) != 0 || got.Ledger["y"]["effective"] != uint64(n) {
-		t.Fatalf("%+v", got)
-	}
-	if err := b.r.try("HSET", "another", "v", "1").Error(); err != nil {
-		t.Fatal("the server is still full:", err)
 	}
 }

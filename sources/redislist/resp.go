@@ -18,7 +18,7 @@ const (
 	blockSize = 256 << 10
 )
 
-var errProtocol = errors.New("Redis answered against its protocol")
+var errProtocol = errors.New("the server answered against its protocol")
 
 // respReader reads replies of Redis (RESP2) as they come, so that the length of an element is known before it is read.
 // Whatever comes, it holds no more than a buffer of 64 KiB and what it was asked to keep.

@@ -50,6 +50,7 @@ type Source struct {
 	said    map[string]time.Time // what was logged last when
 	seen    map[string]sighting  // leases of others, for Idle
 	memory  map[string]memory    // of lists that were ours, to see history go back
+	epochs  map[string]pipeline.Epoch
 	state   map[string]listState // for the console
 	rate    rateMeter
 }
@@ -73,7 +74,7 @@ func New(name string, cfg Config, deps Deps) (*Source, error) {
 		name: name, cfg: cfg, deps: deps, dialer: d, log: deps.Log.With("source", name),
 		lists: lists(cfg.KeyPrefix, cfg.Uptime, deps.Sinks...),
 		given: map[string]time.Time{}, said: map[string]time.Time{}, seen: map[string]sighting{},
-		memory: map[string]memory{}, state: map[string]listState{},
+		memory: map[string]memory{}, epochs: map[string]pipeline.Epoch{}, state: map[string]listState{},
 	}, nil
 }
 

@@ -1,4 +1,5 @@
--- KEYS registry, list. ARGV token, lease in ms, state directory, embedded, random hex, lineage if new, list is wanted.
+-- KEYS registry, list. ARGV token, lease in ms, state directory, embedded, random hex, lineage if new, list is wanted,
+-- newest epoch that is known or empty.
 local t = now()
 local kind = redis.call('TYPE', KEYS[2])
 kind = type(kind) == 'table' and kind.ok or kind
@@ -28,9 +29,10 @@ if not h[1] then
   redis.call('HSET', reg, 'n', '0')
   redis.call('HSET', reg, 'taken', '0')
 end
-if h[6] ~= id then
-  local last = h[5] and tonumber(string.sub(h[5], 1, 12), 16) or 0
-  redis.call('HSET', reg, 'epoch', string.format('%012x', math.max(t, last + 1)) .. ARGV[5])
+local last = h[5] and tonumber(string.sub(h[5], 1, 12), 16) or 0
+local known = ARGV[8] ~= '' and tonumber(string.sub(ARGV[8], 1, 12), 16) or 0
+if h[6] ~= id or known > last then -- another server, or this one as it was before the epoch that is known
+  redis.call('HSET', reg, 'epoch', string.format('%012x', math.max(t, last + 1, known + 1)) .. ARGV[5])
   redis.call('HSET', reg, 'ids', id)
 end
 if loc and not h[4] then redis.call('HSET', reg, 'home', ARGV[3]) end
