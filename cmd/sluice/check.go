@@ -80,7 +80,7 @@ func writeFindings(w io.Writer, found []finding) error {
 
 // tryAll tries every source and sink. The state directory is not locked: a pump may be running on it.
 func (e *environment) tryAll(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]finding, error) {
-	found := []finding{tryState(cfg.State.Dir)}
+	found := []finding{tryState(cfg.State.Dir), tryLetters(ctx, cfg)}
 	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
 	if err != nil {
 		return nil, err
@@ -124,6 +124,24 @@ func trySink(ctx context.Context, s pipeline.SinkSpec) finding {
 		if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
 			f.Cure = "a run would not start"
 		}
+	}
+	return f
+}
+
+// tryLetters tells whether dead letters have a place.
+func tryLetters(ctx context.Context, cfg *config.Config) finding {
+	f := finding{Part: "state", Level: redislist.OK, Text: "dead letters have a place"}
+	box, err := openLetterBox(ctx, cfg)
+	if err == nil {
+		defer box.Close()
+		_, err = box.Letters(ctx)
+	}
+	switch {
+	case err != nil:
+		f.Level, f.Text, f.Cure = redislist.Fail, err.Error(), "see state.dir, state.durable and state.spool"
+	case box == noLetterBox{}:
+		f.Level, f.Text, f.Cure = redislist.Warn, "dead letters have no place: a record that becomes one waits, and all behind it",
+			"set state.spool to s3://bucket/prefix/"
 	}
 	return f
 }

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"sluice/internal/console"
-	"sluice/internal/deadletter"
 	"sluice/internal/metrics"
 	"sluice/internal/pipeline"
-	"sluice/internal/statedir"
 )
 
 // serveConsole listens on admin.listen and serves until the returned function is called. A port that is taken, by another
@@ -104,8 +102,8 @@ func (e *engine) ready() (bool, []string) {
 	return len(why) == 0, why
 }
 
-func (e *engine) newestLetters(_ context.Context, limit int) ([]console.DeadLetter, error) {
-	letters, err := deadletter.Read(statedir.Letters(e.cfg.State.Dir))
+func (e *engine) newestLetters(ctx context.Context, limit int) ([]console.DeadLetter, error) {
+	letters, err := e.box.Letters(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,6 @@ import (
 
 	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
-	"sluice/internal/statedir"
 )
 
 func deadLettersCommand(e *environment) *cobra.Command {
@@ -35,7 +34,12 @@ func (e *environment) letters(c *cobra.Command) ([]pipeline.Letter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return deadletter.Read(statedir.Letters(cfg.State.Dir))
+	box, err := openLetterBox(c.Context(), cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	return box.Letters(c.Context())
 }
 
 func lettersList(e *environment) *cobra.Command {

@@ -77,7 +77,7 @@ func (e *environment) demo(ctx context.Context, o demoOptions) error {
 		return fmt.Errorf("connect to the in-process Redis: %w", err)
 	}
 	defer client.Close()
-	eng, err := newEngine(demoConfig(redis.Addr(), o), log, engineOptions{once: o.once})
+	eng, err := newEngine(ctx, demoConfig(redis.Addr(), o), log, engineOptions{once: o.once})
 	if err != nil {
 		return err
 	}

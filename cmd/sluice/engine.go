@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"sluice/internal/config"
-	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/statedir"
 	"sluice/sources/redislist"
@@ -22,7 +21,7 @@ type engine struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	state   *statedir.Dir
-	box     *deadletter.Box
+	box     letterBox
 	sources []*redislist.Source
 	specs   []pipeline.SinkSpec
 	pipe    *pipeline.Pipeline
@@ -39,7 +38,7 @@ type engineOptions struct {
 }
 
 // newEngine makes all parts; nothing connects yet. The caller must close it.
-func newEngine(cfg *config.Config, log *slog.Logger, opt engineOptions) (_ *engine, err error) {
+func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt engineOptions) (_ *engine, err error) {
 	e := &engine{cfg: cfg, log: log, started: time.Now()}
 	defer func() {
 		if err != nil {
@@ -49,8 +48,8 @@ func newEngine(cfg *config.Config, log *slog.Logger, opt engineOptions) (_ *engi
 	if e.state, err = statedir.Open(cfg.State.Dir); err != nil {
 		return nil, usageError{fmt.Errorf("state.dir: %w", err)}
 	}
-	if e.box, err = deadletter.Open(statedir.Letters(cfg.State.Dir)); err != nil {
-		return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+	if e.box, err = openLetterBox(ctx, cfg); err != nil {
+		return nil, err
 	}
 	if e.specs, err = sinkSpecs(cfg, sinkDeps{state: e.state, stdout: opt.stdout, log: log}); err != nil {
 		return nil, err

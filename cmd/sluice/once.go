@@ -19,7 +19,7 @@ var errRemains = errors.New("not everything was delivered; the rest is kept in R
 
 // runOnce drains what is there, and fails when something remains after the timeout.
 func (e *environment) runOnce(ctx context.Context, cfg *config.Config, log *slog.Logger, timeout time.Duration) error {
-	eng, err := newEngine(cfg, log, engineOptions{once: true, stdout: e.stdout})
+	eng, err := newEngine(ctx, cfg, log, engineOptions{once: true, stdout: e.stdout})
 	if err != nil {
 		return err
 	}

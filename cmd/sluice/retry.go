@@ -10,7 +10,6 @@ import (
 	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
-	"sluice/internal/statedir"
 	"sluice/sources/redislist"
 )
 
@@ -21,19 +20,22 @@ func (e *environment) retryLetters(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	dir := statedir.Letters(cfg.State.Dir)
-	letters, err := deadletter.Read(dir)
+	box, err := openLetterBox(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	letters, err := box.Letters(ctx)
 	if err != nil {
 		return err
 	}
 	if letters, err = chosenLetters(letters, ids); err != nil {
 		return err
 	}
-	r, err := newRetrier(cfg, log, dir)
+	r, err := newRetrier(cfg, log, box)
 	if err != nil {
 		return err
 	}
-	defer r.box.Close()
 	done, err := r.all(ctx, letters)
 	fmt.Fprintf(e.stdout, "%d of %d dead letters went back into Redis\n", done, len(letters))
 	return err
@@ -57,15 +59,11 @@ func chosenLetters(letters []pipeline.Letter, ids []string) ([]pipeline.Letter, 
 
 type retrier struct {
 	sources map[string]*redislist.Source
-	box     *deadletter.Box
+	box     letterBox
 }
 
-func newRetrier(cfg *config.Config, log *slog.Logger, dir string) (*retrier, error) {
+func newRetrier(cfg *config.Config, log *slog.Logger, box letterBox) (*retrier, error) {
 	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
-	if err != nil {
-		return nil, err
-	}
-	box, err := deadletter.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +111,7 @@ func (r *retrier) one(ctx context.Context, l *pipeline.Letter) error {
 	if err := src.Retry(ctx, again); err != nil {
 		return err
 	}
-	if err := r.box.MarkRetried(l); err != nil {
+	if err := r.box.MarkRetried(ctx, l); err != nil {
 		return err
 	}
 	return src.Retried(ctx, again)

@@ -52,7 +52,7 @@ in flight settles within pipeline.shutdown_timeout, what is not delivered is kep
 }
 
 func (e *environment) runDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	eng, err := newEngine(cfg, log, engineOptions{stdout: e.stdout})
+	eng, err := newEngine(ctx, cfg, log, engineOptions{stdout: e.stdout})
 	if err != nil {
 		return err
 	}

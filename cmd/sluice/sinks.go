@@ -29,7 +29,7 @@ type sinkDeps struct {
 // newSink makes a sink of its typed settings. A new kind of sink is a directory under sinks, a line here and one in the
 // configuration's table.
 func newSink(name string, settings any, d sinkDeps) (pipeline.Sink, error) {
-	log := d.log.With("sink", name)
+	log := d.log
 	switch c := settings.(type) {
 	case mongoagg.Config:
 		return mongoagg.New(name, c, log)

@@ -1,5 +1,5 @@
-// Package deadletter keeps dead letters in a directory: JSON lines in append-only segments, read back without
-// duplicates.
+// Package deadletter keeps dead letters: in a directory as JSON lines in append-only segments, or in a bucket, read back
+// without duplicates.
 package deadletter
 
 import (
@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -66,19 +67,15 @@ func (b *Box) Store(_ context.Context, letters []pipeline.Letter) error {
 }
 
 // MarkRetried notes that the letter went back into a list; it is not listed any more.
-func (b *Box) MarkRetried(l *pipeline.Letter) error {
+func (b *Box) MarkRetried(_ context.Context, l *pipeline.Letter) error {
 	id := identify(l)
 	return b.append([]entry{{Retried: &id}})
 }
 
 func (b *Box) append(entries []entry) error {
-	var lines []byte
-	for _, e := range entries {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("encode a dead letter: %w", err)
-		}
-		lines = append(append(lines, line...), '\n')
+	lines, err := encode(entries)
+	if err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,6 +135,9 @@ func (b *Box) drop() {
 	}
 }
 
+// Letters lists what is kept.
+func (b *Box) Letters(context.Context) ([]pipeline.Letter, error) { return Read(b.dir) }
+
 // Close closes the segment in hand.
 func (b *Box) Close() error {
 	b.mu.Lock()
@@ -154,18 +154,25 @@ func Read(dir string) ([]pipeline.Letter, error) {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
 	slices.Sort(names)
-	r := reader{at: make(map[identity]int)}
+	r := newReader()
 	for _, name := range names {
 		if err := r.segment(name); err != nil {
 			return nil, err
 		}
 	}
-	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool { return l.ID == "" }), nil
+	return r.rest(), nil
 }
 
 type reader struct {
 	letters []pipeline.Letter
 	at      map[identity]int // where a letter stands in letters
+}
+
+func newReader() *reader { return &reader{at: make(map[identity]int)} }
+
+// rest is what was read and not retried since.
+func (r *reader) rest() []pipeline.Letter {
+	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool { return l.ID == "" })
 }
 
 // maxLine bounds a line: the largest element a process reads whole, in base64, and what stands around it.
@@ -177,7 +184,11 @@ func (r *reader) segment(name string) error {
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	defer f.Close()
-	sc := bufio.NewScanner(f)
+	return r.lines(filepath.Base(name), f)
+}
+
+func (r *reader) lines(name string, from io.Reader) error {
+	sc := bufio.NewScanner(from)
 	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
 	for n := 1; sc.Scan(); n++ {
 		var e entry
@@ -185,12 +196,12 @@ func (r *reader) segment(name string) error {
 			if !sc.Scan() { // cut off by a crash before it was acknowledged
 				return nil
 			}
-			return fmt.Errorf("read dead letters: %s line %d is damaged: %w", filepath.Base(name), n, err)
+			return fmt.Errorf("read dead letters: %s line %d is damaged: %w", name, n, err)
 		}
 		r.take(e)
 	}
 	if err := sc.Err(); err != nil {
-		return fmt.Errorf("read dead letters: %s: %w", filepath.Base(name), err)
+		return fmt.Errorf("read dead letters: %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/archive/dirstore"
 	"sluice/internal/pipeline"
 )
 
@@ -18,26 +20,43 @@ func letter(position, sink string) pipeline.Letter {
 	}
 }
 
+// keeper is what Box and Bucket have in common.
+type keeper interface {
+	pipeline.LetterBox
+	MarkRetried(context.Context, *pipeline.Letter) error
+	Letters(context.Context) ([]pipeline.Letter, error)
+	Close() error
+}
+
 func TestLettersAreReadOnce(t *testing.T) {
-	dir := t.TempDir()
-	b, err := Open(dir)
+	box, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	store, err := dirstore.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]keeper{"directory": box, "bucket": NewBucket(store, "spool/")} {
+		t.Run(name, func(t *testing.T) { readOnce(t, b) })
+	}
+}
+
+func readOnce(t *testing.T, b keeper) {
 	first, second, third := letter("1", "*"), letter("2", "raw"), letter("2", "search")
 	for _, ls := range [][]pipeline.Letter{{first}, {first, second}, {third}} {
 		if err := b.Store(t.Context(), ls); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.MarkRetried(&second); err != nil {
+	if err := b.MarkRetried(t.Context(), &second); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
 	if err := b.Store(t.Context(), []pipeline.Letter{second}); err != nil { // a redelivery after the retry
 		t.Fatal(err)
 	}
-	got, err := Read(dir)
+	got, err := b.Letters(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sluice/internal/archive/s3store"
+	"sluice/internal/config"
+	"sluice/internal/deadletter"
+	"sluice/internal/pipeline"
+	"sluice/internal/statedir"
+	"sluice/sinks/s3csv"
+)
+
+// letterBox is where dead letters live: deadletter.Box, deadletter.Bucket, or nowhere.
+type letterBox interface {
+	pipeline.LetterBox
+	Letters(ctx context.Context) ([]pipeline.Letter, error)
+	MarkRetried(ctx context.Context, l *pipeline.Letter) error
+	Close() error
+}
+
+// openLetterBox opens the place for dead letters: the state directory where it outlives the machine, else the bucket of
+// state.spool.
+func openLetterBox(ctx context.Context, cfg *config.Config) (letterBox, error) {
+	if cfg.State.Durable {
+		box, err := deadletter.Open(statedir.Letters(cfg.State.Dir))
+		if err != nil {
+			return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+		}
+		return box, nil
+	}
+	rest, ok := strings.CutPrefix(cfg.State.Spool, "s3://")
+	if !ok {
+		return noLetterBox{}, nil
+	}
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	store, err := s3store.New(ctx, spoolStore(cfg, bucket))
+	if err != nil {
+		return nil, fmt.Errorf("state.spool: %w", err)
+	}
+	return &bucketBox{deadletter.NewBucket(store, prefix), store}, nil
+}
+
+// spoolStore reaches the spool's bucket as the archive sink of the same bucket does, else as AWS's default chain says.
+func spoolStore(cfg *config.Config, bucket string) s3store.Options {
+	for _, name := range sortedKeys(cfg.Sinks) {
+		if c, ok := cfg.Sinks[name].Settings.(s3csv.Config); ok && c.Bucket == bucket {
+			return c.Store()
+		}
+	}
+	return s3store.Options{Bucket: bucket}
+}
+
+// bucketBox closes the store with the letters in it.
+type bucketBox struct {
+	*deadletter.Bucket
+	store *s3store.Store
+}
+
+func (b *bucketBox) Close() error {
+	b.store.Close()
+	return nil
+}
+
+// noLetterBox is the letter box of a process that has no durable place: what must become a dead letter waits.
+type noLetterBox struct{}
+
+var errNowhere = errors.New("state.durable is false and state.spool names no bucket: there is no place for dead letters; set state.spool to s3://bucket/prefix/")
+
+func (noLetterBox) Store(context.Context, []pipeline.Letter) error      { return errNowhere }
+func (noLetterBox) Letters(context.Context) ([]pipeline.Letter, error)  { return nil, nil }
+func (noLetterBox) MarkRetried(context.Context, *pipeline.Letter) error { return errNowhere }
+func (noLetterBox) Close() error                                        { return nil }

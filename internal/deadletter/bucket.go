@@ -1,0 +1,96 @@
+package deadletter
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"sluice/internal/archive"
+	"sluice/internal/pipeline"
+)
+
+// Bucket keeps dead letters in a bucket, for a process whose disk goes with its machine: one object of JSON lines a
+// call. It implements pipeline.LetterBox.
+type Bucket struct {
+	store  archive.Store
+	prefix string
+}
+
+var _ pipeline.LetterBox = (*Bucket)(nil)
+
+// NewBucket keeps letters below the prefix.
+func NewBucket(s archive.Store, prefix string) *Bucket {
+	return &Bucket{store: s, prefix: prefix + "deadletters/"}
+}
+
+// Store puts the letters as one object, named by what they are: the same letters are the same object.
+func (b *Bucket) Store(ctx context.Context, letters []pipeline.Letter) error {
+	entries := make([]entry, len(letters))
+	for i := range letters {
+		entries[i].Letter = &letters[i]
+	}
+	return b.put(ctx, letters[0].Time.UTC().Format("20060102T150405.000Z"), entries)
+}
+
+// MarkRetried notes that the letter went back into a list.
+func (b *Bucket) MarkRetried(ctx context.Context, l *pipeline.Letter) error {
+	id := identify(l)
+	return b.put(ctx, "retried", []entry{{Retried: &id}}) // sorts behind every letter
+}
+
+func (b *Bucket) put(ctx context.Context, begin string, entries []entry) error {
+	lines, err := encode(entries)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(lines)
+	sha := hex.EncodeToString(sum[:])
+	key := b.prefix + begin + "-" + sha[:16] + ".jsonl"
+	if _, _, err := b.store.PutIfAbsent(ctx, key, bytes.NewReader(lines), int64(len(lines)), sha); err != nil {
+		return fmt.Errorf("store dead letters: %w", err)
+	}
+	return nil
+}
+
+// Letters lists what is kept, as Read does.
+func (b *Bucket) Letters(ctx context.Context) ([]pipeline.Letter, error) {
+	r := newReader()
+	for info, err := range b.store.List(ctx, b.prefix) {
+		if err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		if err := b.read(ctx, r, info.Key); err != nil {
+			return nil, err
+		}
+	}
+	return r.rest(), nil
+}
+
+func (b *Bucket) read(ctx context.Context, r *reader, key string) error {
+	body, err := b.store.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read dead letters: %w", err)
+	}
+	defer body.Close()
+	return r.lines(key, io.LimitReader(body, maxLine))
+}
+
+// Close has nothing to do: the store is its maker's.
+func (b *Bucket) Close() error { return nil }
+
+// encode makes a line of each entry.
+func encode(entries []entry) ([]byte, error) {
+	var lines []byte
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return nil, fmt.Errorf("encode a dead letter: %w", err)
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	return lines, nil
+}
