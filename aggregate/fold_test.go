@@ -2,7 +2,6 @@ package aggregate_test
 
 import (
 	"cmp"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -252,7 +251,7 @@ func TestLongKeysAreCutAndStayApart(t *testing.T) {
 			t.Errorf("%d bytes, equal: %v", len(a), a == b)
 		}
 	}
-	if s := aggregate.Clean(fmt.Sprintf("%s", slices.Repeat([]byte("é"), 5000))); len(s) > aggregate.MaxKey || s != aggregate.Clean(s) {
+	if s := aggregate.Clean(string(slices.Repeat([]byte("é"), 5000))); len(s) > aggregate.MaxKey || s != aggregate.Clean(s) {
 		t.Errorf("cut within a character: %d bytes", len(s))
 	}
 }

@@ -150,7 +150,7 @@ func (e *environment) audit(ctx context.Context) (*audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("Redis did not answer in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("no answer from Redis in time"))
 	defer cancel()
 	return readAudit(ctx, sources)
 }

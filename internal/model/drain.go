@@ -25,7 +25,7 @@ type Cfg struct {
 	CAS                                                                                                          bool // a cursor moves only from where the pump believes it
 }
 
-type Claim struct{ ep, num, mask, base, owes, off uint8 }
+type Claim struct{ ep, num, mask, base, owes, _ uint8 }
 type RL struct {
 	live, owner, exp, ep, n, pushed, run uint8
 	cl                                   [2]Claim
@@ -69,7 +69,7 @@ type St struct {
 	faults    uint8
 	failovers uint8
 	dels      uint8
-	pad       [4]uint8
+	_         [4]uint8
 }
 
 func pos(c Claim, i int) uint8 { return c.ep*64 + c.num*8 + uint8(i) }

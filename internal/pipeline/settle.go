@@ -190,13 +190,6 @@ func (s *settler) prune(open []Claim) {
 	s.cursors = kept
 }
 
-// held tells how many ranges are not booked yet.
-func (s *settler) held() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.waiting) + len(s.durable)
-}
-
 // Plus adds two counts up.
 func (c Counts) Plus(d Counts) Counts {
 	return Counts{

@@ -10,10 +10,15 @@ import (
 	"sluice/internal/record"
 )
 
+// hostile tells whether a path is one that no upstream knows: markup, quotes, NUL or a byte that is not UTF-8.
+func hostile(path string) bool {
+	return strings.ContainsAny(path, "<$'\x00") || strings.IndexByte(path, 0xff) >= 0
+}
+
 // outcome fills status and latencies.
 func (g *Generator) outcome(r *record.Record, a *api, e *endpoint, phase float64) {
 	r.ResponseCode = g.status(a, e, phase)
-	if !r.TrackPath && r.Path != e.path && strings.ContainsAny(r.Path, "<$'\x00\xff") {
+	if !r.TrackPath && r.Path != e.path && hostile(r.Path) {
 		r.ResponseCode = http.StatusNotFound
 	}
 	upstream := g.lognormal(e.median, 0.55)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -24,7 +25,7 @@ func incumbent(t *testing.T, s *store, org string) []*record.Record {
 	for _, line := range unzipped(t, bytes.NewReader(zipped)) {
 		var doc bson.D
 		must(t, bson.UnmarshalExtJSON(line, true, &doc))
-		if doc.Map()["orgid"] != org {
+		if !slices.Contains(doc, bson.E{Key: "orgid", Value: org}) {
 			continue
 		}
 		for _, c := range []string{mixedName, orgPrefix + org} {

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/bson/bsontype"
 
 	"sluice/aggregate"
 )
@@ -141,11 +140,11 @@ func decodeCodes(v bson.RawValue) (out []aggregate.CodeCount) {
 
 func integer(v bson.RawValue) int64 {
 	switch v.Type {
-	case bsontype.Int32:
+	case bson.TypeInt32:
 		return int64(v.Int32())
-	case bsontype.Int64:
+	case bson.TypeInt64:
 		return v.Int64()
-	case bsontype.Double:
+	case bson.TypeDouble:
 		return int64(v.Double())
 	}
 	return 0

@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/bson/bsontype"
 	"go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
 	"sluice/aggregate"
@@ -86,11 +85,11 @@ func (d *derivation) counter(path string, s stored) {
 		is   bson.RawValue
 		want float64
 	}{{"requesttime", s.requestTime, rt}, {"latency", s.latency, lat}, {"upstreamlatency", s.upstream, up}} {
-		if a.is.Type != bsontype.Double || math.Float64bits(a.is.Double()) != math.Float64bits(a.want) {
+		if a.is.Type != bson.TypeDouble || math.Float64bits(a.is.Double()) != math.Float64bits(a.want) {
 			*f = bsoncore.AppendDoubleElement(*f, path+"."+a.name, a.want)
 		}
 	}
-	if list := errorList(&s.Entry); s.errorList.Type != bsontype.Array || !bytes.Equal(s.errorList.Value, list) {
+	if list := errorList(&s.Entry); s.errorList.Type != bson.TypeArray || !bytes.Equal(s.errorList.Value, list) {
 		*f = bsoncore.AppendArrayElement(*f, path+".errorlist", list)
 	}
 }
@@ -143,7 +142,7 @@ func (d *derivation) addList(old bson.Raw, path []string, m map[aggregate.Key]*a
 		arr = appendEntry(arr, strconv.Itoa(i), m[k])
 	}
 	arr, _ = bsoncore.AppendArrayEnd(arr, at)
-	if v := old.Lookup(path...); v.Type == bsontype.Array && bytes.Equal(v.Value, arr) {
+	if v := old.Lookup(path...); v.Type == bson.TypeArray && bytes.Equal(v.Value, arr) {
 		return
 	}
 	name := "lists." + path[0]

@@ -17,7 +17,6 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/bson/bsontype"
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.uber.org/goleak"
 
@@ -133,22 +132,22 @@ func tree(raw bson.Raw) recount.Tree {
 
 func value(v bson.RawValue) any {
 	switch v.Type {
-	case bsontype.EmbeddedDocument:
+	case bson.TypeEmbeddedDocument:
 		return tree(v.Document())
-	case bsontype.Array:
+	case bson.TypeArray:
 		out := []any{}
 		vs, _ := v.Array().Values()
 		for _, e := range vs {
 			out = append(out, value(e))
 		}
 		return out
-	case bsontype.Int32, bsontype.Int64:
+	case bson.TypeInt32, bson.TypeInt64:
 		return integer(v)
-	case bsontype.Double:
+	case bson.TypeDouble:
 		return v.Double()
-	case bsontype.String:
+	case bson.TypeString:
 		return v.StringValue()
-	case bsontype.DateTime:
+	case bson.TypeDateTime:
 		return recount.Millis(v.DateTime())
 	}
 	return fmt.Sprint(v)

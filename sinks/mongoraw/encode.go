@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	types "go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/bsontype"
 	bson "go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
@@ -172,7 +173,7 @@ func appendLatency(dst []byte, l *record.Latency) []byte {
 func appendTags(dst []byte, tags []string) []byte {
 	start, dst := bson.AppendArrayElementStart(dst, "tags")
 	for i, tag := range tags {
-		dst = appendIndexHeader(dst, bsontype.String, i)
+		dst = appendIndexHeader(dst, types.TypeString, i)
 		dst = bson.AppendString(dst, tag)
 	}
 	return closeDocument(dst, start)

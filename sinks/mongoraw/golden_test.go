@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -206,7 +207,7 @@ func TestIndexes(t *testing.T) {
 	if diff := cmp.Diff(append(raw, org[2]), s.indexes(t, uptimeName)); diff != "" {
 		t.Errorf("uptime:\n%s", diff)
 	}
-	if _, ok := org[2].Map()["expireAfterSeconds"]; !ok {
+	if !slices.ContainsFunc(org[2], func(e bson.E) bool { return e.Key == "expireAfterSeconds" }) {
 		t.Error("the third index of an organisation is not the one of expiry")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"go.mongodb.org/mongo-driver/bson/bsontype"
+	types "go.mongodb.org/mongo-driver/bson"
 	driver "go.mongodb.org/mongo-driver/mongo"
 	bson "go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
@@ -74,7 +74,7 @@ func (in *inserter) build(buf []byte, items []int) (cmd []byte, sent, rest []int
 	n := 0
 	for ; n < len(items) && len(sent) < maxCommandDocs; n++ {
 		before := len(buf)
-		buf = appendIndexHeader(buf, bsontype.EmbeddedDocument, len(sent))
+		buf = appendIndexHeader(buf, types.TypeEmbeddedDocument, len(sent))
 		from := len(buf)
 		buf = in.appendItem(buf, items[n])
 		if size := len(buf) - from; size > maxDocument {

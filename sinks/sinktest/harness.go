@@ -48,15 +48,12 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			c.run(ctx, t, &suite{Harness: fresh(t)})
+			c.run(ctx, t, &suite{fresh(t)})
 		})
 	}
 }
 
-type suite struct {
-	Harness
-	handles int
-}
+type suite struct{ Harness }
 
 // open makes and opens a handle. Every handle is closed with the test at the latest.
 func (s *suite) open(ctx context.Context, t *testing.T) pipeline.Sink {
