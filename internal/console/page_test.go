@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -13,48 +12,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
-	"sluice/internal/testenv/install"
+	"sluice/internal/testenv"
 )
-
-// browser starts a Chromium of its own, and ends it with the test.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := install.Chromium()
-	if err != nil {
-		if os.Getenv("CI") == "true" || os.Getenv("SLUICE_TEST_REQUIRE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skipf("NOT TESTED, there is no browser: %v", err)
-	}
-	dir, err := os.MkdirTemp("", "sluice-console-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { removeSoon(t, dir) })
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.UserDataDir(dir), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true), chromedp.NoFirstRun)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
-}
-
-// removeSoon removes a directory that a browser's children may still write to for a moment.
-func removeSoon(t *testing.T, dir string) {
-	var err error
-	for range 50 {
-		if err = os.RemoveAll(dir); err == nil {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Error(err)
-}
 
 // watch gathers what the page asked for and complained about.
 type watch struct {
@@ -145,7 +104,7 @@ func open(t *testing.T, ctx context.Context, u string, width int64) {
 func TestPage(t *testing.T) {
 	s := httptest.NewServer(New(options()))
 	t.Cleanup(s.Close)
-	ctx := browser(t)
+	ctx := testenv.Browser(t)
 	w := watching(t, ctx)
 	open(t, ctx, s.URL, 1280)
 
@@ -197,7 +156,7 @@ func TestPage(t *testing.T) {
 func TestPageOnAPhone(t *testing.T) {
 	s := httptest.NewServer(New(options()))
 	t.Cleanup(s.Close)
-	ctx := browser(t)
+	ctx := testenv.Browser(t)
 	open(t, ctx, s.URL, 390)
 	if over := eval[int](t, ctx, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
 		t.Errorf("the page is %d px wider than the screen", over)
@@ -214,7 +173,7 @@ func TestPageAsksForTheToken(t *testing.T) {
 	o.Token = "open sesame"
 	s := httptest.NewServer(New(o))
 	t.Cleanup(s.Close)
-	ctx := browser(t)
+	ctx := testenv.Browser(t)
 	if err := chromedp.Do(ctx, chromedp.Navigate(s.URL)); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +198,7 @@ func TestPageAsksForTheToken(t *testing.T) {
 func TestPageWithoutTraffic(t *testing.T) {
 	s := httptest.NewServer(New(Options{Status: fakeStatus}))
 	t.Cleanup(s.Close)
-	ctx := browser(t)
+	ctx := testenv.Browser(t)
 	w := watching(t, ctx)
 	if err := chromedp.Do(ctx, chromedp.Navigate(s.URL)); err != nil {
 		t.Fatal(err)
