@@ -144,11 +144,12 @@ all, when it did not decode). It is listed no more; if it fails again it becomes
 		Example: "  sluice deadletters retry 6923f0a2\n  sluice deadletters retry --all",
 	}
 	c.Flags().BoolVar(&all, "all", false, "every dead letter")
+	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, ids []string) error {
 		if all == (len(ids) > 0) {
 			return usageError{errors.New("name the letters to retry, or --all")}
 		}
-		return e.retryLetters(c.Context(), ids)
+		return e.retryLetters(c.Context(), ids, out)
 	}
 	return c
 }

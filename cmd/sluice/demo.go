@@ -131,7 +131,7 @@ func (e *environment) demoOnce(ctx context.Context, eng *engine, log *slog.Logge
 	fmt.Fprintf(e.stdout, "pushed %d records of made-up traffic and %d that cannot be decoded, %.1f MB\n",
 		pushed.Records, pushed.Poison, float64(pushed.Bytes)/1e6)
 	began := time.Now()
-	if err := eng.drainOnce(ctx, 5*time.Minute); err != nil {
+	if err := eng.drainOnce(ctx, 5*time.Minute, newProgress("draining", e.stderr, log)); err != nil {
 		return err
 	}
 	took := time.Since(began)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/spf13/cobra"
 
+	"sluice/internal/config"
 	"sluice/internal/record"
 	"sluice/internal/traffic"
 )
@@ -22,6 +25,7 @@ type generateOptions struct {
 	seed     uint64
 	poison   float64
 	multiple bool
+	out      *output
 }
 
 func generateCommand(e *environment) *cobra.Command {
@@ -42,6 +46,7 @@ func generateCommand(e *environment) *cobra.Command {
 	f.Uint64Var(&o.seed, "seed", 1, "the same seed gives the same records, but for their times")
 	f.Float64Var(&o.poison, "poison", 0, "share of payloads that cannot be decoded, 0 to 1")
 	f.BoolVar(&o.multiple, "multiple", false, "spread over ten lists, as enable_multiple_analytics_keys does")
+	o.out = outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error { return e.generate(c.Context(), o) }
 	return c
 }
@@ -77,11 +82,30 @@ func (e *environment) generate(ctx context.Context, o generateOptions) error {
 	if rate > 0 {
 		err = p.Run(ctx)
 	} else {
-		err = p.Count(ctx, o.records)
+		err = e.count(ctx, p, o.records)
 	}
 	done := p.Pushed()
-	fmt.Fprintf(e.stdout, "pushed %d records and %d that cannot be decoded, %d bytes\n", done.Records, done.Poison, done.Bytes)
-	return err
+	return errors.Join(err, o.out.print(e.stdout, done, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "pushed %d records and %d that cannot be decoded, %d bytes\n", done.Records, done.Poison, done.Bytes)
+		return err
+	}))
+}
+
+// countStep is how many records are pushed between two looks at the progress.
+const countStep = 20_000
+
+func (e *environment) count(ctx context.Context, p *traffic.Pusher, records int) error {
+	bar := newProgress("pushing", e.stderr, newLog(e.stderr, config.Log{Level: "info"}))
+	defer bar.end()
+	for left := records; left > 0; left -= countStep {
+		if err := p.Count(ctx, min(left, countStep)); err != nil {
+			return err
+		}
+		if done := p.Pushed(); bar.due() {
+			bar.at(done.Records+done.Poison, uint64(records), "")
+		}
+	}
+	return nil
 }
 
 // parseRate reads N or N/s; empty is 0.

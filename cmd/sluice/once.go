@@ -12,7 +12,7 @@ import (
 )
 
 // onceEvery is how often a single run looks whether anything is left.
-const onceEvery = 50 * time.Millisecond
+const onceEvery = 100 * time.Millisecond
 
 // errRemains says that a single run gave up before everything was delivered.
 var errRemains = errors.New("not everything was delivered; the rest is kept in Redis")
@@ -24,15 +24,16 @@ func (e *environment) runOnce(ctx context.Context, cfg *config.Config, log *slog
 		return err
 	}
 	defer eng.close()
-	return eng.drainOnce(ctx, timeout)
+	return eng.drainOnce(ctx, timeout, newProgress("draining", e.stderr, log))
 }
 
-func (e *engine) drainOnce(ctx context.Context, timeout time.Duration) error {
+func (e *engine) drainOnce(ctx context.Context, timeout time.Duration, p *progress) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- e.run(work) }()
-	left, err := e.untilIdle(ctx, timeout, ended)
+	left, err := e.untilIdle(ctx, timeout, ended, p)
+	p.end()
 	if errors.Is(err, errEnded) {
 		return left.err
 	}
@@ -59,7 +60,7 @@ type remaining struct {
 var errEnded = errors.New("the engine ended")
 
 // untilIdle returns when nothing is left to drain, the timeout is over, ctx is done, or the engine ended by itself.
-func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-chan error) (remaining, error) {
+func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-chan error, p *progress) (remaining, error) {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(onceEvery)
@@ -76,6 +77,9 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 		}
 		if idle, others := e.idle(ctx); idle {
 			return remaining{others: others}, nil
+		}
+		if p.due() {
+			e.showDrain(ctx, p)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -25,36 +26,59 @@ books them as filtered. Do it for a sink that was removed from the configuration
 		Args:    exactArgs("LIST"),
 	}
 	c.Flags().StringVar(&sink, "sink", "", "drop what this sink is still owed")
-	c.RunE = func(c *cobra.Command, args []string) error { return e.release(c.Context(), args[0], sink) }
+	out := outputFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		done, err := e.release(c.Context(), args[0], sink)
+		return errors.Join(err, out.print(e.stdout, done, func(w io.Writer) error { return writeReleased(w, done) }))
+	}
 	return c
 }
 
-func (e *environment) release(ctx context.Context, list, sink string) error {
+// released is what a release did at one source.
+type released struct {
+	Source  string `json:"source"`
+	List    string `json:"list"`
+	Sink    string `json:"sink,omitempty"`
+	Records uint64 `json:"records"`        // that will never reach the sink
+	Home    string `json:"home,omitempty"` // the state directory that the list waited for
+}
+
+func (e *environment) release(ctx context.Context, list, sink string) ([]released, error) {
 	sources, err := e.onlookers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sources = slices.DeleteFunc(sources, func(s *redislist.Source) bool { return !slices.Contains(s.Lists(), list) })
 	if len(sources) == 0 {
-		return usageError{fmt.Errorf("no source has a list %q; sluice audit --output json names them", list)}
+		return nil, usageError{fmt.Errorf("no source has a list %q; sluice audit --output json names them", list)}
 	}
+	done := []released{}
 	var errs []error
 	for _, s := range sources {
+		var r redislist.Released
 		if sink == "" {
-			r, err := s.ReleaseHome(ctx, list)
+			r, err = s.ReleaseHome(ctx, list)
+		} else {
+			r, err = s.ReleaseSink(ctx, list, sink)
+		}
+		if err != nil {
 			errs = append(errs, err)
-			if err == nil {
-				fmt.Fprintf(e.stdout, "source %s: list %s no longer waits for state directory %q; what its local sinks had is not moved\n",
-					s.Name(), list, r.Home)
-			}
 			continue
 		}
-		r, err := s.ReleaseSink(ctx, list, sink)
-		errs = append(errs, err)
-		if err == nil {
-			fmt.Fprintf(e.stdout, "source %s: %d records of list %s will never reach sink %s; the ledger books them as filtered\n",
-				s.Name(), r.Records, list, sink)
+		done = append(done, released{Source: s.Name(), List: list, Sink: sink, Records: r.Records, Home: r.Home})
+	}
+	return done, errors.Join(errs...)
+}
+
+func writeReleased(w io.Writer, done []released) (err error) {
+	for _, r := range done {
+		if r.Sink == "" {
+			_, err = fmt.Fprintf(w, "source %s: list %s no longer waits for state directory %q; what its local sinks had is not moved\n",
+				r.Source, r.List, r.Home)
+		} else {
+			_, err = fmt.Fprintf(w, "source %s: %d records of list %s will never reach sink %s; the ledger books them as filtered\n",
+				r.Source, r.Records, r.List, r.Sink)
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }

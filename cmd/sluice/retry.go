@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"sluice/internal/config"
@@ -15,7 +16,7 @@ import (
 
 // retryLetters puts dead letters back, each exactly once also when the command dies on the way: Redis remembers which ones
 // it has until they are marked as retried.
-func (e *environment) retryLetters(ctx context.Context, ids []string) error {
+func (e *environment) retryLetters(ctx context.Context, ids []string, out *output) error {
 	cfg, log, err := e.load(ctx)
 	if err != nil {
 		return err
@@ -37,8 +38,14 @@ func (e *environment) retryLetters(ctx context.Context, ids []string) error {
 		return err
 	}
 	done, err := r.all(ctx, letters)
-	fmt.Fprintf(e.stdout, "%d of %d dead letters went back into Redis\n", done, len(letters))
-	return err
+	retried := struct {
+		Retried int `json:"retried"`
+		Chosen  int `json:"chosen"`
+	}{done, len(letters)}
+	return errors.Join(err, out.print(e.stdout, retried, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%d of %d dead letters went back into Redis\n", done, len(letters))
+		return err
+	}))
 }
 
 // chosenLetters are the letters with the IDs, or all without any.

@@ -41,9 +41,9 @@ type Pusher struct {
 
 // Pushed is what a Pusher has written so far.
 type Pushed struct {
-	Records uint64 // poison not among them
-	Poison  uint64
-	Bytes   uint64 // both
+	Records uint64 `json:"records"` // poison not among them
+	Poison  uint64 `json:"poison"`
+	Bytes   uint64 `json:"bytes"` // both
 }
 
 // NewPusher returns a pusher. The client stays the caller's.
