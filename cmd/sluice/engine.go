@@ -68,6 +68,20 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	return e, err
 }
 
+// sayUptime tells of uptime records that no sink takes: they are left to the gateway.
+func (e *engine) sayUptime() {
+	for _, s := range e.specs {
+		if s.Sink.Takes(pipeline.Uptime) {
+			return
+		}
+	}
+	for _, name := range sortedKeys(e.cfg.Sources) {
+		if c, ok := e.cfg.Sources[name].Settings.(redislist.Config); ok && c.Uptime {
+			e.log.Info("uptime records are left where they are: no sink takes them (mongo-raw does)", "source", name)
+		}
+	}
+}
+
 // newSources makes the sources in the order of their names.
 func newSources(cfg *config.Config, deps redislist.Deps) ([]*redislist.Source, error) {
 	var out []*redislist.Source
@@ -110,6 +124,7 @@ func (e *engine) run(ctx context.Context) error {
 			}
 		})
 	}
+	e.sayUptime()
 	helpers.Go(func() { e.giveBack(ctx) })
 	unhook := context.AfterFunc(ctx, e.stopClaiming)
 	errs[len(e.sources)] = e.pipe.Run(ctx)
