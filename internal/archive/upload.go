@@ -32,11 +32,10 @@ type uploader struct {
 	comp  compressor
 }
 
-// put makes a range durable. It goes on where an earlier call failed.
+// put makes a range durable. It goes on where an earlier call failed. A range without rows is recorded as well: else the
+// range behind it could be recorded before this one is settled, and whoever begins at the cursor after a crash would come
+// from before a recorded range.
 func (u *uploader) put(ctx context.Context, r *gathered) error {
-	if len(r.rows.hours) == 0 {
-		return nil // filtered or dead to the last record: there is nothing that another could cut otherwise
-	}
 	if err := r.recordMembers(ctx); err != nil {
 		return memberError{err}
 	}
@@ -53,11 +52,12 @@ func (u *uploader) put(ctx context.Context, r *gathered) error {
 	return nil
 }
 
-// settlePoll and settleWait are how often and for how long the registry is asked whether the range before is settled,
-// which happens beside the flush and usually long before.
+// settlePoll is how often the registry is asked whether the range before is settled, which happens beside the flush and
+// usually long before. recordWait is how long that and the recording may take: another stream, perhaps of a Redis that is
+// well, waits behind.
 const (
 	settlePoll = 20 * time.Millisecond
-	settleWait = 5 * time.Second
+	recordWait = 5 * time.Second
 )
 
 // recordMembers makes the range durable in the registry before the first byte leaves.
@@ -65,12 +65,13 @@ func (r *gathered) recordMembers(ctx context.Context) error {
 	if r.recorded {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, recordWait)
+	defer cancel()
 	tag, err := r.members.encode()
 	if err != nil {
 		return err
 	}
 	want := pipeline.MemberRange{From: r.from, To: r.to, Tag: tag}
-	deadline := time.Now().Add(settleWait)
 	for {
 		before, ok := r.registry.Recorded()
 		if !ok || before == want {
@@ -80,12 +81,9 @@ func (r *gathered) recordMembers(ctx context.Context) error {
 			return fmt.Errorf("members are recorded from %s to %s already, ours are from %s to %s",
 				before.From, before.To, r.from, r.to)
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the members recorded up to %s are not settled yet", before.To)
-		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return fmt.Errorf("the members recorded up to %s are not settled yet: %w", before.To, context.Cause(ctx))
 		case <-time.After(settlePoll):
 		}
 	}
