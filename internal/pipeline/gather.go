@@ -78,6 +78,9 @@ func (g *gathering) forget(id StreamID) {
 // work runs until stop is closed, flushes everything, under ctx, and ends.
 func (g *gathering) work(ctx context.Context, stop <-chan struct{}) {
 	defer close(g.finished)
+	if !g.whenOpen(stop) {
+		return
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -99,10 +102,25 @@ func (g *gathering) work(ctx context.Context, stop <-chan struct{}) {
 	}
 }
 
+// whenOpen waits until the sink is open: before, it has gathered nothing, and none of its methods is called beside Open.
+// It answers false when it never was.
+func (g *gathering) whenOpen(stop <-chan struct{}) bool {
+	for {
+		select {
+		case <-g.run.opened:
+			return true
+		case d := <-g.gone:
+			close(d.done)
+		case <-stop:
+			return g.run.isOpen()
+		}
+	}
+}
+
 // arm sets the timer to when the next flush may come: when the sink wants it, but not before the breaker allows it.
 func (g *gathering) arm(timer *time.Timer) <-chan time.Time {
 	at := g.sink.Due()
-	if at.IsZero() || !g.run.isOpen() {
+	if at.IsZero() {
 		return nil
 	}
 	wait := time.Until(at)
@@ -175,7 +193,7 @@ func (g *gathering) caughtUp() bool {
 
 // last flushes everything at the shutdown, again and again until it is done or the deadline ends it.
 func (g *gathering) last(ctx context.Context) {
-	for n := 0; ctx.Err() == nil && g.run.isOpen() && !g.sink.Due().IsZero(); n++ {
+	for n := 0; ctx.Err() == nil && !g.sink.Due().IsZero(); n++ {
 		if g.flush(ctx, true) != nil && sleep(ctx, g.run.backoff.Delay(n)) != nil {
 			return
 		}

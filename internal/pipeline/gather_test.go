@@ -217,3 +217,46 @@ func TestBatchesEndWhereMembersWereRecorded(t *testing.T) {
 		}
 	})
 }
+
+// TestGathererIsNotCalledBesideOpen holds under the race detector: Open writes what the other methods read.
+func TestGathererIsNotCalledBesideOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, st := newRegistry(), &gatherStore{counts: map[string]int{}}
+		g := &slowOpen{fakeGatherer: newGatherer(st)}
+		p := start(t, reg, options(&box{}, spec("g", g)))
+		reg.claim(p.Owes(Analytics), payloads(100)...)
+		time.Sleep(100 * time.Millisecond)
+		p.stream.lost() // the sink is still opening: it must not be asked to forget
+		p.stream = reg.lease()
+		p.Gained(p.stream)
+		time.Sleep(time.Minute)
+		p.end(t)
+		st.verify(t, 100)
+	})
+}
+
+type slowOpen struct {
+	*fakeGatherer
+	opening bool
+}
+
+func (g *slowOpen) Open(context.Context) error {
+	g.opening = true
+	time.Sleep(time.Second)
+	g.opening = false
+	return nil
+}
+
+func (g *slowOpen) Due() time.Time {
+	if g.opening {
+		panic("asked beside Open")
+	}
+	return g.fakeGatherer.Due()
+}
+
+func (g *slowOpen) Forget(id StreamID) {
+	if g.opening {
+		panic("asked beside Open")
+	}
+	g.fakeGatherer.Forget(id)
+}
