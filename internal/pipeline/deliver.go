@@ -41,7 +41,7 @@ type delivery struct {
 
 // attempt tries the first group once.
 func (d *delivery) attempt(ctx context.Context) error {
-	if err := d.run.breaker.wait(ctx); err != nil {
+	if err := d.run.wait(ctx); err != nil {
 		return err
 	}
 	reported := false

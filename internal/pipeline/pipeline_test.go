@@ -257,6 +257,24 @@ func TestShutdownKeepsItsDeadlineWithASinkThatHangs(t *testing.T) {
 	})
 }
 
+func TestShutdownDoesNotWaitForASinkThatNeverOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := newRegistry()
+		var refused []error
+		for range 1000 {
+			refused = append(refused, errors.New("refused"))
+		}
+		p := start(t, reg, options(&box{}, spec("s", &fakeSink{opens: refused})))
+		reg.claim(p.Owes(Analytics), payloads(10)...)
+		time.Sleep(time.Second)
+		began := time.Now()
+		p.end(t)
+		if d := time.Since(began); d > 100*time.Millisecond {
+			t.Errorf("shutdown took %v", d)
+		}
+	})
+}
+
 func TestFatalOpenStopsTheStartAndOthersAreRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := newRegistry()

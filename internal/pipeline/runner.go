@@ -104,6 +104,16 @@ func (r *runner) isOpen() bool {
 	}
 }
 
+// wait returns when a call may be made: the sink is open, and its breaker lets it pass.
+func (r *runner) wait(ctx context.Context) error {
+	select {
+	case <-r.opened:
+		return r.breaker.wait(ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // willing tells whether the sink takes data at the moment.
 func (r *runner) willing() bool { return r.isOpen() && !r.breaker.open() }
 
@@ -118,11 +128,6 @@ func (r *runner) took() {
 
 // call hands a batch to the sink. done is called when the sink has taken it, before anything can settle it.
 func (r *runner) call(ctx context.Context, l *lane, b *Batch, gen int, done func(Result) error) error {
-	select {
-	case <-r.opened:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	if r.gather != nil {
 		return r.gather.add(ctx, addition{lane: l, batch: b, gen: gen, done: done})
 	}
