@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"sluice/internal/record"
 )
@@ -17,8 +18,9 @@ type cache struct {
 	store  *store
 
 	mu      sync.Mutex
-	chunks  []*chunk // in no order; a handful
-	loading map[Position]chan struct{}
+	chunks  []*chunk                   // in no order; a handful
+	loading map[Position]chan struct{} // memory is reserved for them
+	largest atomic.Int64               // bytes of the largest element of the chunk read last
 }
 
 // store is what the caches of all streams share: the budget and the clock of last use.
@@ -79,17 +81,42 @@ func (s *store) evict(n int64) {
 	}
 }
 
+// patience is what is to be done when there is no memory for a chunk.
+type patience uint8
+
+const (
+	patient   patience = iota // wait for it: only for who holds none
+	impatient                 // go without the chunk
+	overdraw                  // exceed the budget
+)
+
 // get returns the chunk that holds the position, and the caller's hold on it; release ends the hold. It reads at most
-// limit bytes unless the first element alone is larger. With wait false it returns nil rather than wait for memory.
-func (c *cache) get(ctx context.Context, claim Claim, index uint32, limit int64, wait bool) (*chunk, error) {
+// limit bytes unless the first element alone is larger. It returns nil when it is impatient and there is no memory. Memory
+// is reserved before others can wait for the loading, so that nobody waits, through another, for memory.
+func (c *cache) get(ctx context.Context, claim Claim, index uint32, limit int64, p patience) (*chunk, error) {
 	at := Position{claim.ID, index}
+	end := min(claim.Len, index-index%record.Span+record.Span)
+	limit = min(limit, int64(end-index)*typicalRecord+minRead)
+	var reserved int64
 	for {
-		ch, busy := c.find(at)
+		ch, busy := c.find(at, reserved > 0)
+		switch {
+		case ch == nil && busy == nil && reserved > 0:
+			return c.load(ctx, claim, at, end, limit, reserved)
+		case ch == nil && busy == nil:
+			n := max(limit, c.largest.Load())
+			if ok, err := c.reserve(ctx, n, p); err != nil || !ok {
+				return nil, err
+			}
+			reserved = n
+			continue
+		}
+		if reserved > 0 { // another was faster
+			c.store.mem.give(reserved)
+			reserved = 0
+		}
 		if ch != nil {
 			return ch, nil
-		}
-		if busy == nil {
-			return c.load(ctx, claim, at, limit, wait)
 		}
 		select {
 		case <-busy:
@@ -99,8 +126,20 @@ func (c *cache) get(ctx context.Context, claim Claim, index uint32, limit int64,
 	}
 }
 
-// find returns a chunk with a hold on it, or the channel to wait for, or neither: then the caller loads.
-func (c *cache) find(at Position) (*chunk, <-chan struct{}) {
+func (c *cache) reserve(ctx context.Context, n int64, p patience) (bool, error) {
+	switch p {
+	case impatient:
+		return c.store.mem.tryTake(n), nil
+	case overdraw:
+		c.store.mem.overdraw(n)
+		return true, nil
+	}
+	err := c.store.mem.take(ctx, n)
+	return err == nil, err
+}
+
+// find returns a chunk with a hold on it, or the channel to wait for, or neither: then the caller loads, if it begins.
+func (c *cache) find(at Position, begin bool) (*chunk, <-chan struct{}) {
 	used := c.store.tick()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,12 +153,14 @@ func (c *cache) find(at Position) (*chunk, <-chan struct{}) {
 	if busy, ok := c.loading[at]; ok {
 		return nil, busy
 	}
-	c.loading[at] = make(chan struct{})
+	if begin {
+		c.loading[at] = make(chan struct{})
+	}
 	return nil, nil
 }
 
-func (c *cache) load(ctx context.Context, claim Claim, at Position, limit int64, wait bool) (*chunk, error) {
-	ch, err := c.read(ctx, claim, at.Index, limit, wait)
+func (c *cache) load(ctx context.Context, claim Claim, at Position, end uint32, limit, reserved int64) (*chunk, error) {
+	ch, err := c.read(ctx, claim, at.Index, end, limit, reserved)
 	used := c.store.tick()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,31 +174,32 @@ func (c *cache) load(ctx context.Context, claim Claim, at Position, limit int64,
 	return ch, nil
 }
 
-func (c *cache) read(ctx context.Context, claim Claim, index uint32, limit int64, wait bool) (*chunk, error) {
+func (c *cache) read(ctx context.Context, claim Claim, index, end uint32, limit, reserved int64) (*chunk, error) {
 	shape, err := c.shapes.get(claim.Shape)
 	if err != nil {
+		c.store.mem.give(reserved)
 		return nil, Fatal(err)
-	}
-	end := min(claim.Len, index-index%record.Span+record.Span)
-	limit = min(limit, int64(end-index)*typicalRecord+minRead)
-	if wait {
-		err = c.store.mem.take(ctx, limit)
-	} else if !c.store.mem.tryTake(limit) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
 	}
 	payloads := max(limit-int64(end-index)*perRecord, limit/4)
 	elements, err := c.stream.Read(ctx, claim.ID, index, end-index, payloads)
 	if err != nil || len(elements) == 0 {
-		c.store.mem.give(limit)
+		c.store.mem.give(reserved)
 		return nil, err
 	}
 	d := decoding{kind: c.stream.Kind(), format: c.stream.Format(), claim: claim, shape: shape}
 	ch := d.chunk(index, elements)
-	c.store.mem.adjust(ch.bytes - limit)
+	c.store.mem.adjust(ch.bytes - reserved)
+	c.learn(elements)
 	return ch, nil
+}
+
+// learn remembers the largest element that was read last: one as large may be next, and it comes as a whole.
+func (c *cache) learn(elements []Element) {
+	var largest int64
+	for i := range elements {
+		largest = max(largest, int64(len(elements[i].Payload)))
+	}
+	c.largest.Store(largest + perRecord)
 }
 
 const (

@@ -37,7 +37,7 @@ func (l *lane) collect(ctx context.Context, c Claim, g group, bytes int64) (*col
 		if open && !first && left <= 0 {
 			break
 		}
-		ch, err := l.cache.get(ctx, c, index, max(left, 1), first || !open)
+		ch, err := l.cache.get(ctx, c, index, max(left, 1), patienceOf(first, open))
 		if err != nil {
 			l.release(out)
 			return nil, err
@@ -57,6 +57,17 @@ func (l *lane) collect(ctx context.Context, c Claim, g group, bytes int64) (*col
 		out.batch.Items = l.buffer[:g.step]
 	}
 	return out, nil
+}
+
+// patienceOf is how a lane asks for the next chunk. It never waits for memory while it holds some: all might.
+func patienceOf(first, open bool) patience {
+	switch {
+	case first:
+		return patient
+	case open:
+		return impatient
+	}
+	return overdraw // it was in hand as a whole before, within the sink's share
 }
 
 // endOf is how far a batch of the claim may go: never across the end of a recorded member range.

@@ -6,22 +6,31 @@ import (
 )
 
 // memory is the budget in bytes for what buffers. take waits until there is room, after asking the cache to let go
-// of what nobody is using.
+// of what nobody is using. Those who wait are served in turn, so that one that needs much is not passed over for ever.
 type memory struct {
 	limit int64
 	evict func(n int64) // frees at least n bytes through give, if it can; called without the lock
+	turn  chan struct{} // held by the one that takes or waits
 
 	mu      sync.Mutex
 	used    int64
+	waited  bool // somebody waits
 	changed chan struct{}
 }
 
 func newMemory(limit int64) *memory {
-	return &memory{limit: limit, changed: make(chan struct{}), evict: func(int64) {}}
+	return &memory{limit: limit, changed: make(chan struct{}), turn: make(chan struct{}, 1), evict: func(int64) {}}
 }
 
 // take reserves n bytes. More than the whole budget passes alone: one element may be larger than it.
 func (m *memory) take(ctx context.Context, n int64) error {
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-m.turn }()
+	defer m.setWaited(false)
 	for {
 		changed, ok := m.try(n)
 		if ok {
@@ -31,12 +40,25 @@ func (m *memory) take(ctx context.Context, n int64) error {
 		if _, ok := m.try(n); ok {
 			return nil
 		}
+		m.setWaited(true)
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+func (m *memory) setWaited(w bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waited = w
+}
+
+func (m *memory) isWaited() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waited
 }
 
 func (m *memory) try(n int64) (<-chan struct{}, bool) {
@@ -49,8 +71,14 @@ func (m *memory) try(n int64) (<-chan struct{}, bool) {
 	return m.changed, false
 }
 
-// tryTake reserves n bytes if that is possible at once.
+// overdraw reserves n bytes whether there is room or not.
+func (m *memory) overdraw(n int64) { m.adjust(n) }
+
+// tryTake reserves n bytes if that is possible at once and nobody waits.
 func (m *memory) tryTake(n int64) bool {
+	if m.isWaited() {
+		return false
+	}
 	if _, ok := m.try(n); ok {
 		return true
 	}
