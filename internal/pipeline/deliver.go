@@ -179,13 +179,29 @@ func (d *delivery) split(out *collected, cause error) error {
 	items, g := out.batch.Items, &d.todo[0]
 	switch {
 	case len(items) == 1:
-		return d.finish(out, Result{Dead: []Dead{{Item: 0, Reason: cause.Error()}}})
+		return d.condemn(out, Result{Dead: []Dead{{Item: 0, Reason: cause.Error()}}})
 	case g.only != nil:
 		g.step = len(items) / 2
 	default:
 		middle := items[len(items)/2].Index
 		d.todo = append([]group{{from: g.from, to: middle}, {from: middle, to: g.to}}, d.todo[1:]...)
 	}
+	return nil
+}
+
+// condemn makes the only item of the batch in hand a dead letter. A gatherer is given the rest of the range all the same,
+// if only its bounds: what it was never given, none of its marks would pass.
+func (d *delivery) condemn(out *collected, res Result) error {
+	if d.run.gather == nil {
+		return d.finish(out, res)
+	}
+	if err := d.bury(out, res); err != nil {
+		return err
+	}
+	g := &d.todo[0]
+	g.sofar.DeadLetters++
+	g.keepOnly(out.batch.Items, nil)
+	g.step = 0
 	return nil
 }
 

@@ -91,6 +91,7 @@ func (g *gathering) work(ctx context.Context, stop <-chan struct{}) {
 			g.sink.Forget(d.stream)
 			delete(g.lanes, d.stream)
 			close(d.done)
+			g.nudge() // perhaps the others waited for it alone
 		case <-g.idle:
 			g.hurry = g.hurry || g.once && g.caughtUp()
 		case <-g.arm(timer):

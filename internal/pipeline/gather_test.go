@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -21,6 +22,7 @@ type fakeGatherer struct {
 	flushes []error // answers of the next flushes, before they do anything
 	lost    int     // flushes that succeed but whose reply is lost
 	due     time.Time
+	hold    time.Duration // until a flush is due; 0: two seconds
 }
 
 type gatherStore struct {
@@ -46,7 +48,7 @@ func (g *fakeGatherer) Add(_ context.Context, b *Batch) (Result, error) {
 	}
 	g.ends[b.Stream] = b.End()
 	if g.due.IsZero() {
-		g.due = time.Now().Add(2 * time.Second)
+		g.due = time.Now().Add(cmp.Or(g.hold, 2*time.Second))
 	}
 	return Result{}, nil
 }

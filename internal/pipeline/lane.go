@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -83,6 +84,7 @@ func (l *lane) deliverAll(ctx context.Context) error {
 				continue
 			}
 			if l.owed(c) && !l.serves(c) { // nothing may be applied before it: the stream waits for a pump that can
+				l.caughtUp()
 				<-ctx.Done()
 				return context.Cause(ctx)
 			}
@@ -96,8 +98,7 @@ func (l *lane) deliverAll(ctx context.Context) error {
 			l.at(Position{c.ID, c.Len})
 		}
 		l.settler.prune(claims)
-		l.idle.Store(true)
-		l.run.caughtUp()
+		l.caughtUp()
 		select {
 		case <-changed:
 		case <-rewound:
@@ -112,12 +113,19 @@ func (l *lane) owed(c *Claim) bool {
 	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len
 }
 
+// caughtUp says that there is nothing to read at the moment.
+func (l *lane) caughtUp() {
+	l.idle.Store(true)
+	l.run.caughtUp()
+}
+
 // serves tells whether this sink is the one that the claim means by its name: one of another type under the same name
-// is not.
+// is not. Nor is ours when we do not understand what shapes the claim's records, as that of a newer program.
 func (l *lane) serves(c *Claim) bool {
 	sh, err := l.cache.shapes.get(c.Shape)
 	if err != nil {
-		return true // the delivery will say what is wrong
+		l.run.failed(fmt.Errorf("list %s, claim %s: %w", l.stream.ID().List, c.ID, err))
+		return false
 	}
 	return sh.sinks[l.run.name].kind == l.run.kind
 }

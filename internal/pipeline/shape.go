@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -80,7 +81,9 @@ func (s *shapes) get(data []byte) (*shaped, error) {
 
 func compileShape(data []byte) (*shaped, error) {
 	var cs ClaimShape
-	if err := json.Unmarshal(data, &cs); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields() // a newer program's: it may hide what we would show
+	if err := dec.Decode(&cs); err != nil {
 		return nil, fmt.Errorf("read the shape recorded with a claim: %w", err)
 	}
 	out := &shaped{record: cs.Record, sinks: make(map[string]shapedSink, len(cs.Sinks))}
