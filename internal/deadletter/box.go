@@ -36,7 +36,11 @@ var _ pipeline.LetterBox = (*Box)(nil)
 
 // Open makes the directory if need be. Only one process may write to it: the lock of the state directory sees to that.
 func Open(dir string) (*Box, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = syncDir(filepath.Dir(dir)) // a segment in it is worth nothing without its name
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make the directory of dead letters: %w", err)
 	}
 	return &Box{dir: dir}, nil
@@ -165,14 +169,21 @@ func Read(dir string) ([]pipeline.Letter, error) {
 
 type reader struct {
 	letters []pipeline.Letter
-	at      map[identity]int // where a letter stands in letters
+	seen    map[identity]struct{}
+	retried map[identity]struct{}
 }
 
-func newReader() *reader { return &reader{at: make(map[identity]int)} }
+func newReader() *reader {
+	return &reader{seen: make(map[identity]struct{}), retried: make(map[identity]struct{})}
+}
 
-// rest is what was read and not retried since.
+// rest is what was read and not retried. The note that a letter was retried may stand before it: several processes write
+// segments, and clocks are set back.
 func (r *reader) rest() []pipeline.Letter {
-	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool { return l.ID == "" })
+	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool {
+		_, gone := r.retried[identify(&l)]
+		return gone
+	})
 }
 
 // maxLine bounds a line: the largest element a process reads whole, in base64, and what stands around it.
@@ -209,13 +220,11 @@ func (r *reader) lines(name string, from io.Reader) error {
 func (r *reader) take(e entry) {
 	switch {
 	case e.Retried != nil:
-		if i, ok := r.at[*e.Retried]; ok {
-			r.letters[i] = pipeline.Letter{}
-		}
+		r.retried[*e.Retried] = struct{}{}
 	case e.Letter != nil && e.Letter.ID != "":
 		id := identify(e.Letter)
-		if _, ok := r.at[id]; !ok {
-			r.at[id] = len(r.letters)
+		if _, ok := r.seen[id]; !ok {
+			r.seen[id] = struct{}{}
 			r.letters = append(r.letters, *e.Letter)
 		}
 	}

@@ -109,3 +109,33 @@ func TestFind(t *testing.T) {
 		t.Errorf("a beginning found %d letters, want both", len(got))
 	}
 }
+
+func TestRetriedLetterStaysSoWhenTheClockWasSetBack(t *testing.T) {
+	dir := t.TempDir()
+	for _, retry := range []bool{false, true} {
+		b, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := letter("1", "*")
+		if retry {
+			err = b.MarkRetried(t.Context(), &l)
+		} else {
+			err = b.Store(t.Context(), []pipeline.Letter{l})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+	}
+	names, _ := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if len(names) != 2 {
+		t.Fatalf("segments %v", names)
+	}
+	if err := os.Rename(names[1], filepath.Join(dir, "0.jsonl")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Read(dir); err != nil || len(got) != 0 {
+		t.Errorf("a retried letter is listed again: %+v, %v", got, err)
+	}
+}
