@@ -57,7 +57,7 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	if e.pipe, err = pipeline.New(pipeline.Options{
 		Sinks: e.specs, Record: cfg.RecordShape(), Memory: cfg.BufferLimit(),
 		Batch:    pipeline.Batching{Records: cfg.Pipeline.Batch.Records, Bytes: int64(cfg.Pipeline.Batch.Bytes)},
-		Deadline: cfg.Pipeline.ShutdownTimeout.D(), Letters: e.box, Once: opt.once, Log: log,
+		Deadline: settleTime(cfg.Pipeline.ShutdownTimeout.D()), Letters: e.box, Once: opt.once, Log: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -106,6 +106,10 @@ func (e *engine) wentBack(w redislist.WentBack) {
 	defer e.mu.Unlock()
 	e.alarms = append(e.alarms, fmt.Sprintf("history of a list went back: %+v", w))
 }
+
+// settleTime is how much of the time for a shutdown is for what is in flight. The rest is for what follows: sinks are
+// closed, leases given back, and what remains is counted.
+func settleTime(all time.Duration) time.Duration { return all - min(all/3, 3*time.Second) }
 
 // run works until ctx is done, or an operator is needed, and then shuts down in order.
 func (e *engine) run(ctx context.Context) error {

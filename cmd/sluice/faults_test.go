@@ -178,7 +178,7 @@ func TestTermEndsInTimeAlsoWhenASinkIsDown(t *testing.T) {
 	}
 	began := time.Now()
 	p.Terminate()
-	if code, took := p.Wait(), time.Since(began); code != 0 || took > 8*time.Second {
+	if code, took := p.Wait(), time.Since(began); code != 0 || took > 5*time.Second {
 		t.Errorf("SIGTERM: exit code %d after %s", code, took)
 	}
 	if !strings.Contains(p.Stderr(), "search 100") {

@@ -11,6 +11,7 @@ import (
 	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
+	"sluice/internal/statedir"
 	"sluice/sources/redislist"
 )
 
@@ -20,6 +21,14 @@ func (e *environment) retryLetters(ctx context.Context, ids []string, out *outpu
 	cfg, log, err := e.load(ctx)
 	if err != nil {
 		return err
+	}
+	if cfg.State.Durable {
+		// Two at a time would each put back what the other has put back and marked since it read the letters.
+		lock, err := statedir.LockRetry(cfg.State.Dir)
+		if err != nil {
+			return fmt.Errorf("retry of dead letters: %w", err)
+		}
+		defer lock.Close()
 	}
 	box, err := openLetterBox(ctx, cfg)
 	if err != nil {

@@ -30,10 +30,27 @@ var ErrLocked = errors.New("another process uses it: give each process a state d
 
 // Open makes the directory if need be, locks it, and reads or makes its identity.
 func Open(path string) (*Dir, error) {
+	lock, err := lockFile(path, "lock")
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{Path: path, lock: lock}
+	if err := d.identity(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("state directory %s: %w", path, err)
+	}
+	return d, nil
+}
+
+// LockRetry keeps every other process from putting the directory's dead letters back, beside the one that holds the
+// directory and writes them. The caller closes the file when it is done.
+func LockRetry(path string) (*os.File, error) { return lockFile(path, "retry.lock") }
+
+func lockFile(path, name string) (*os.File, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(path, name), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
@@ -44,12 +61,7 @@ func Open(path string) (*Dir, error) {
 		}
 		return nil, fmt.Errorf("state directory %s: %w", path, err)
 	}
-	d := &Dir{Path: path, lock: lock}
-	if err := d.identity(); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("state directory %s: %w", path, err)
-	}
-	return d, nil
+	return lock, nil
 }
 
 type identity struct {

@@ -65,3 +65,24 @@ func TestAdminTokenIsMadeOnce(t *testing.T) {
 		t.Errorf("token file: %v %v", info, err)
 	}
 }
+
+func TestRetriesExcludeEachOtherButNotTheOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	lock, err := LockRetry(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := LockRetry(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second retry got %v, want ErrLocked", err)
+	}
+	lock.Close()
+	if lock, err = LockRetry(path); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+}
