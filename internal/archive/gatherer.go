@@ -185,10 +185,13 @@ func (g *Gatherer) Flush(ctx context.Context, all bool) (pipeline.Progress, erro
 		}
 		errs = append(errs, fmt.Errorf("archive %s of %s: %w", r.stream.List, r.stream.Source, err))
 		if !onlyStream(err) {
-			break
+			return p, errors.Join(errs...)
 		}
 	}
-	return p, errors.Join(errs...)
+	if len(errs) > 0 {
+		return p, pipeline.Apart(errors.Join(errs...))
+	}
+	return p, nil
 }
 
 func (g *Gatherer) dueRanges(all bool) []*gathered {

@@ -86,6 +86,9 @@ func (d *delivery) outcome(ctx context.Context, out *collected, err error) error
 		return result.err
 	case errors.As(err, &partial):
 		return d.partial(ctx, out, partial, after)
+	case isApart(err): // the lane waits, the sink does not
+		d.run.breaker.cancelled()
+		return d.pause(ctx, after)
 	case class == PermanentBatch && len(out.batch.Items) > 0:
 		d.run.took() // the sink is well, the batch is not
 		d.run.failed(err)
@@ -155,6 +158,11 @@ func (d *delivery) partial(ctx context.Context, out *collected, p *PartialError,
 		Filtered: uint64(p.result.Filtered), DeadLetters: uint64(len(p.result.Dead)), Duplicates: uint64(p.result.Duplicates),
 	})
 	g.keepOnly(out.batch.Items, p.Retry)
+	return d.pause(ctx, after)
+}
+
+// pause is the time until this delivery is repeated.
+func (d *delivery) pause(ctx context.Context, after time.Duration) error {
 	wait := max(d.run.backoff.Delay(d.repeats), after)
 	d.repeats = min(d.repeats+1, math.MaxInt16)
 	return sleep(ctx, wait)

@@ -46,6 +46,20 @@ func Classify(err error) (Class, time.Duration) {
 	return Retryable, 0
 }
 
+// Apart marks a Flush's error that concerns a part of what is gathered (a stream, a document) and says nothing about the
+// store: the rest goes on at its pace, only what belongs to that part waits.
+func Apart(err error) error { return &apart{err} }
+
+type apart struct{ err error }
+
+func (a *apart) Error() string { return a.err.Error() }
+func (a *apart) Unwrap() error { return a.err }
+
+func isApart(err error) bool {
+	var a *apart
+	return errors.As(err, &a)
+}
+
 // PartialError says that some items of a batch are to be repeated, the rest is settled.
 type PartialError struct {
 	Retry []int // indices into Batch.Items, ascending

@@ -247,3 +247,68 @@ func TestMemoryIsTakenInTurn(t *testing.T) {
 		}
 	})
 }
+
+// stuckGatherer holds one batch a stream, and never gets rid of those of one stream.
+type stuckGatherer struct {
+	*fakeGatherer
+	held    map[StreamID]Position
+	flushes int
+}
+
+func (g *stuckGatherer) Add(_ context.Context, b *Batch) (Result, error) {
+	if _, full := g.held[b.Stream]; full {
+		return Result{}, ErrFull
+	}
+	g.held[b.Stream] = b.End()
+	return Result{}, nil
+}
+
+func (g *stuckGatherer) Due() time.Time {
+	if len(g.held) == 0 {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+func (g *stuckGatherer) Flush(context.Context, bool) (p Progress, err error) {
+	g.flushes++
+	for id, pos := range g.held {
+		if id.List == "broken" {
+			err = Apart(errors.New("conflict"))
+			continue
+		}
+		p.Settled = append(p.Settled, Mark{id, pos})
+		delete(g.held, id)
+	}
+	return p, err
+}
+
+func (g *stuckGatherer) Forget(id StreamID) { delete(g.held, id) }
+
+func TestStreamThatIsStuckDoesNotSlowTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &stuckGatherer{newGatherer(&gatherStore{}), map[StreamID]Position{}, 0}
+		opt := options(&box{}, spec("g", g))
+		opt.Batch.Records = 100
+		opt.Deadline = time.Second
+		reg, stuck := newRegistry(), newRegistry()
+		p := start(t, reg, opt)
+		broken := brokenStream{stuck.lease()}
+		p.Gained(broken)
+		stuck.claim(p.Owes(Analytics), payloads(record.Span)...)
+		time.Sleep(time.Minute)
+		if g.flushes > 100 {
+			t.Errorf("%d flushes in a minute: they are not paced", g.flushes)
+		}
+		reg.claim(p.Owes(Analytics), payloads(50_000)...)
+		time.Sleep(10 * time.Second)
+		if c := reg.counts("g"); c.Effective != 50_000 {
+			t.Errorf("ledger of the other stream %+v", c)
+		}
+		if c := stuck.counts("g"); c.Effective != 0 {
+			t.Errorf("ledger of the stuck stream %+v", c)
+		}
+		broken.lost()
+		p.end(t)
+	})
+}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -20,7 +21,9 @@ type gathering struct {
 
 	// only work touches these
 	lanes map[StreamID]*lane
-	hurry bool // flush everything, due or not: a run that ends by itself has nothing left to read
+	hurry bool      // flush everything, due or not: a run that ends by itself has nothing left to read
+	stuck int       // flushes in a row of which a part failed
+	until time.Time // no flush before, for that part's sake
 }
 
 type addition struct {
@@ -128,7 +131,7 @@ func (g *gathering) arm(timer *time.Timer) <-chan time.Time {
 	if g.hurry {
 		wait = 0
 	}
-	timer.Reset(max(wait, g.run.breaker.pauseLeft(), 0))
+	timer.Reset(max(wait, g.run.breaker.pauseLeft(), time.Until(g.until), 0))
 	return timer.C
 }
 
@@ -139,12 +142,16 @@ func (g *gathering) take(ctx context.Context, a addition) error {
 	id := a.batch.Stream
 	g.lanes[id] = a.lane
 	// What is due first: flushing everything would close the objects of other streams early.
+	var part error
 	for _, all := range []bool{false, true} {
 		res, err := g.sink.Add(ctx, a.batch)
 		if !errors.Is(err, ErrFull) {
 			return afterCall(res, err, a.done)
 		}
-		if err := g.flush(ctx, all); err != nil {
+		switch err := g.flush(ctx, all); {
+		case isApart(err): // perhaps of another stream
+			part = err
+		case err != nil:
 			return err
 		}
 		if !a.lane.current(a.gen) { // the flush found that the stream must come again
@@ -152,6 +159,9 @@ func (g *gathering) take(ctx context.Context, a addition) error {
 		}
 	}
 	res, err := g.sink.Add(ctx, a.batch)
+	if errors.Is(err, ErrFull) && part != nil {
+		err = part
+	}
 	return afterCall(res, err, a.done)
 }
 
@@ -178,9 +188,20 @@ func (g *gathering) flush(ctx context.Context, all bool) error {
 	if err != nil {
 		g.run.failed(err)
 	}
-	g.run.breaker.done(err == nil, after)
+	g.run.breaker.done(err == nil || isApart(err), after)
+	g.pace(isApart(err), after)
 	g.hurry = g.hurry && err != nil
 	return err
+}
+
+// pace holds flushes back while a part of what is gathered fails.
+func (g *gathering) pace(failed bool, after time.Duration) {
+	if !failed {
+		g.stuck, g.until = 0, time.Time{}
+		return
+	}
+	g.until = time.Now().Add(max(g.run.backoff.Delay(g.stuck), after))
+	g.stuck = min(g.stuck+1, math.MaxInt16)
 }
 
 func (g *gathering) caughtUp() bool {

@@ -42,7 +42,7 @@ type Gatherer interface {
 	// Due is when Flush should come next; zero when nothing is gathered. A time that has passed means at once.
 	Due() time.Time
 	// Flush makes durable what is due, or everything when all is set. Progress counts also beside an error: what it
-	// names as settled is durable. After a retryable error Flush comes again.
+	// names as settled is durable. After a retryable error Flush comes again; see Apart for one that leaves the rest well.
 	Flush(ctx context.Context, all bool) (Progress, error)
 	// Forget drops everything gathered of a stream that is not durable: the stream is lost, or comes again from its
 	// cursor. What the sink knows of the store's state (positions read) may stay if it is checked at the next write.
