@@ -312,3 +312,29 @@ func TestStreamThatIsStuckDoesNotSlowTheOthers(t *testing.T) {
 		p.end(t)
 	})
 }
+
+// unsettledStream refuses every settle, and is not closed for it.
+type unsettledStream struct{ *fakeStream }
+
+func (unsettledStream) Settle(context.Context, string, []Settled) error {
+	return errors.New("key is a string, not a list")
+}
+
+func TestSettleThatIsRefusedForLongIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, s := newRegistry(), &fakeSink{}
+		opt := options(&box{}, spec("s", s))
+		opt.Deadline = time.Second
+		p := start(t, newRegistry(), opt)
+		other := unsettledStream{reg.lease()}
+		p.stream.lost()
+		p.Gained(other)
+		reg.claim(p.Owes(Analytics), payloads(10)...)
+		time.Sleep(30 * time.Second)
+		if st := p.SinkStatuses()[0]; !strings.Contains(st.LastError, "not a list") || s.effects() != 10 {
+			t.Errorf("status %+v", st)
+		}
+		other.lost()
+		p.end(t)
+	})
+}

@@ -47,7 +47,7 @@ func newLane(r *runner, d *drainage, limits Batching, box LetterBox) *lane {
 		log:     r.log.With("source", id.Source, "list", id.List),
 		rewound: make(chan struct{}),
 	}
-	l.settler = newSettler(st, r.name, r.settled)
+	l.settler = newSettler(st, r.name, r.settled, l.unsettled)
 	l.next.Store(&Position{})
 	return l
 }
@@ -111,6 +111,12 @@ func (l *lane) deliverAll(ctx context.Context) error {
 
 func (l *lane) owed(c *Claim) bool {
 	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len
+}
+
+// unsettled says that the cursor does not move although records are delivered.
+func (l *lane) unsettled(err error) {
+	l.run.failed(fmt.Errorf("settle: %w", err))
+	l.log.Warn("what is delivered cannot be settled; it stays in Redis until it can", "err", err)
 }
 
 // caughtUp says that there is nothing to read at the moment.

@@ -12,6 +12,7 @@ type settler struct {
 	stream Stream
 	sink   string
 	booked func(Counts)
+	refuse func(error) // told when booking fails for long
 
 	mu      sync.Mutex
 	cursors map[ClaimID]uint32 // moved since the stream was gained
@@ -22,9 +23,9 @@ type settler struct {
 	err     error
 }
 
-func newSettler(st Stream, sink string, booked func(Counts)) *settler {
+func newSettler(st Stream, sink string, booked func(Counts), refuse func(error)) *settler {
 	return &settler{
-		stream: st, sink: sink, booked: booked, cursors: make(map[ClaimID]uint32), changed: make(chan struct{}),
+		stream: st, sink: sink, booked: booked, refuse: refuse, cursors: make(map[ClaimID]uint32), changed: make(chan struct{}),
 	}
 }
 
@@ -124,10 +125,20 @@ func (s *settler) end(n int, err error) {
 // cannot help, the source closes the stream, and with it the context.
 const settleAgain = 200 * time.Millisecond
 
+// settleSay is after how many failures in a row it is said: longer than a failover's hiccup.
+const settleSay = 25
+
 // book settles ranges that are durable. The cursor moves in memory only when it has moved in the registry.
 func (s *settler) book(ctx context.Context, ranges []Settled) error {
 	merged := merge(ranges)
-	for s.stream.Settle(ctx, s.sink, merged) != nil {
+	for n := 1; ; n++ {
+		err := s.stream.Settle(ctx, s.sink, merged)
+		if err == nil {
+			break
+		}
+		if n%settleSay == 0 {
+			s.refuse(err)
+		}
 		if err := sleep(ctx, settleAgain); err != nil {
 			return err
 		}
