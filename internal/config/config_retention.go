@@ -15,6 +15,7 @@ type Retention struct {
 	Search        RetainSearch            `yaml:"search" doc:"Indices of OpenSearch."`
 	Spool         Keep                    `yaml:"spool" doc:"Spooled batches that could not be delivered."`
 	DeadLetters   Keep                    `yaml:"dead_letters" doc:"Dead letters."`
+	Floor         units.Duration          `yaml:"floor" doc:"Nothing younger is ever deleted, whatever the other rules say; a day leaves room to notice a wrong rule."`
 	Organisations map[string]Organisation `yaml:"organisations" doc:"Overrides by organisation ID."`
 	Holds         []Hold                  `yaml:"holds" doc:"Legal holds: what they cover is kept whatever the rules say."`
 }

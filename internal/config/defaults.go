@@ -42,6 +42,7 @@ func Defaults() *Config {
 			Search:        RetainSearch{Keep: 30 * day, ISM: "auto"},
 			Spool:         Keep{7 * day},
 			DeadLetters:   Keep{90 * day},
+			Floor:         day,
 			Organisations: map[string]Organisation{},
 		},
 		Admin: Admin{Listen: "127.0.0.1:8181"},

@@ -1,0 +1,100 @@
+package plan
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Verb is what is done to a target.
+type Verb string
+
+// The verbs.
+const (
+	DeleteIndex     Verb = "delete index"
+	DeleteDocuments Verb = "delete documents"
+	DeletePartition Verb = "delete partition"
+	DeleteSegment   Verb = "delete segment"
+	ResizeCapped    Verb = "resize capped collection"
+	SetTTL          Verb = "set expiry index"
+	RollUp          Verb = "roll up"
+)
+
+// Action is one row of a plan. It is done unless something holds it back.
+type Action struct {
+	Verb    Verb      `json:"action"`
+	Store   string    `json:"store"`
+	Kind    Kind      `json:"kind"`
+	Target  string    `json:"target"`
+	Orgs    []string  `json:"organisations,omitempty"` // whose documents, when not all of the target's
+	Width   string    `json:"width,omitempty"`         // of aggregate documents
+	Into    string    `json:"into,omitempty"`          // width that they are rolled up to
+	From    time.Time `json:"from,omitzero"`           // records with From <= time < To
+	To      time.Time `json:"to,omitzero"`
+	Records int64     `json:"records"`
+	Bytes   int64     `json:"bytes"`          // that it frees
+	Size    int64     `json:"size,omitempty"` // that a collection is capped at
+	Reason  string    `json:"reason"`
+	Verify  bool      `json:"verify,omitempty"` // the archive of the span is read and verified before
+	HeldBy  []string  `json:"held_by,omitempty"`
+
+	Emptied bool `json:"emptied,omitempty"` // only documents whose counters were rolled up
+
+	width, into time.Duration
+}
+
+// Held tells whether something holds the action back.
+func (a *Action) Held() bool { return len(a.HeldBy) > 0 }
+
+// Widths are the widths of the documents, and that they are rolled up to.
+func (a *Action) Widths() (of, into time.Duration) { return a.width, a.into }
+
+// Forecast is where a store is heading.
+type Forecast struct {
+	Store  string    `json:"store"`
+	Kind   Kind      `json:"kind"`
+	Bytes  int64     `json:"bytes"`
+	Items  int64     `json:"records"`
+	Oldest time.Time `json:"oldest,omitzero"`
+	Newest time.Time `json:"newest,omitzero"`
+	Growth int64     `json:"bytes_per_day"`
+	Levels int64     `json:"levels_at,omitempty"` // bytes that the rules let it grow to; 0: they set no bound
+	Free   int64     `json:"free,omitempty"`      // bytes that it can still take; below 0: not known
+	Full   time.Time `json:"full_at,omitzero"`    // when nothing is deleted any more; zero: not foreseeable
+	Why    string    `json:"reasoning"`
+}
+
+// Plan is what retention would do at a moment.
+type Plan struct {
+	Made      time.Time  `json:"made"`
+	Actions   []Action   `json:"actions"`
+	Forecasts []Forecast `json:"forecasts"`
+	Notes     []string   `json:"notes,omitempty"`
+	Problems  []string   `json:"problems,omitempty"` // what could not be looked at
+}
+
+// Due are the actions that nothing holds back, in the order in which they are done: the archive last, since what is
+// deleted elsewhere is verified in it before.
+func (p *Plan) Due() []Action {
+	var out []Action
+	for _, a := range p.Actions {
+		if !a.Held() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func order(k Kind) int {
+	return slices.Index([]Kind{Aggregate, Raw, Search, DeadLetters, Archive}, k)
+}
+
+func sortActions(as []Action) {
+	slices.SortStableFunc(as, func(a, b Action) int {
+		return cmp.Or(cmp.Compare(order(a.Kind), order(b.Kind)), cmp.Compare(a.Store, b.Store),
+			cmp.Compare(a.Target, b.Target), a.From.Compare(b.From), cmp.Compare(a.width, b.width))
+	})
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,360 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/internal/units"
+)
+
+const (
+	// claimReach is how far before its making a claim may hold records that count: gateways push within seconds, and a
+	// list that nobody drains lives a minute, or waits unclaimed. What is older comes from a retried dead letter, and
+	// lands in the archive by the same claim: if it lands in a span that was deleted, the next plan has it.
+	claimReach = 7 * units.Day
+	// emptiedFor is how long a rolled-up document stays, so that a late update cannot bring it back.
+	emptiedFor = units.Day
+	// frozenUpload is how long a frozen process may take to send an object again.
+	frozenUpload = time.Hour
+	// survives is the share of a capped collection's new size that surely holds the newest documents.
+	survives = 0.9
+)
+
+// Input is all that a plan rests on.
+type Input struct {
+	Now         time.Time
+	Rules       Rules
+	Inventories []Inventory
+	Archive     *Covered // nil: no archive is configured
+	Claims      Claims
+	Notes       []string
+	Problems    []string
+}
+
+// Make makes the plan.
+func Make(in Input) *Plan {
+	p := &Plan{Made: in.Now.UTC(), Actions: []Action{}, Notes: slices.Clone(in.Notes), Problems: slices.Clone(in.Problems)}
+	for i := range in.Inventories {
+		inv := &in.Inventories[i]
+		pl := planner{in: &in, inv: inv, sums: sums(inv)}
+		p.Actions = append(p.Actions, pl.actions()...)
+		p.Forecasts = append(p.Forecasts, pl.forecast())
+		for _, n := range inv.Notes {
+			p.Notes = append(p.Notes, inv.Store+": "+n)
+		}
+	}
+	if in.Archive != nil && in.Archive.Err != "" {
+		p.Problems = append(p.Problems, "the archive "+in.Archive.Store+" could not be read: "+in.Archive.Err)
+	}
+	if in.Claims.Err != "" {
+		p.Problems = append(p.Problems, in.Claims.Err)
+	}
+	sortActions(p.Actions)
+	return p
+}
+
+// planner decides about one inventory.
+type planner struct {
+	in   *Input
+	inv  *Inventory
+	sums map[stretch]int64
+}
+
+// stretch is where records are counted for the comparison with the archive.
+type stretch struct {
+	group    string
+	from, to time.Time
+}
+
+func stretchOf(i *Item) stretch { return stretch{i.Group, i.From, i.To} }
+
+func sums(inv *Inventory) map[stretch]int64 {
+	out := map[stretch]int64{}
+	for i := range inv.Items {
+		if it := &inv.Items[i]; it.Emptied.IsZero() {
+			out[stretchOf(it)] += it.stands()
+		}
+	}
+	return out
+}
+
+// verdict is what is decided about an item; without a verb it stays.
+type verdict struct {
+	verb   Verb
+	into   time.Duration
+	reason string
+	verify bool
+	held   []string
+}
+
+func (v *verdict) goes() bool { return v.verb != "" && len(v.held) == 0 }
+
+func (p *planner) actions() (out []Action) {
+	out = append(out, p.expiry()...)
+	if c := p.inv.Capped; c != nil {
+		return append(out, p.capped(c)...) // its size alone bounds it
+	}
+	byTarget := map[string][]*Item{}
+	for i := range p.inv.Items {
+		it := &p.inv.Items[i]
+		byTarget[it.Target] = append(byTarget[it.Target], it)
+	}
+	queues := map[string]string{}
+	for _, target := range sortedKeys(byTarget) {
+		items := byTarget[target]
+		slices.SortStableFunc(items, func(a, b *Item) int {
+			return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Width, b.Width), a.From.Compare(b.From))
+		})
+		verdicts := make([]verdict, len(items))
+		for i, it := range items {
+			verdicts[i] = p.decide(it, queues)
+		}
+		if items[0].Whole {
+			out = append(out, p.whole(items, verdicts)...)
+			continue
+		}
+		out = append(out, p.runs(items, verdicts)...)
+	}
+	return out
+}
+
+func (p *planner) expiry() (out []Action) {
+	for _, t := range p.inv.Indexes {
+		out = append(out, Action{Verb: SetTTL, Store: p.inv.Store, Kind: p.inv.Kind, Target: t.Target, Reason: t.Why})
+	}
+	return out
+}
+
+// decide judges one item. queues has, by queue, what stays in front of the rest.
+func (p *planner) decide(it *Item, queues map[string]string) verdict {
+	v := p.judge(it)
+	if it.Queue == "" {
+		return v
+	}
+	if first := queues[it.Queue]; first != "" && v.verb != "" {
+		v.held = append(v.held, "what was written before it stays: "+first)
+	}
+	if !v.goes() && queues[it.Queue] == "" {
+		queues[it.Queue] = it.Target
+	}
+	return v
+}
+
+func (p *planner) judge(it *Item) (v verdict) {
+	now := p.in.Now
+	if it.Going != "" {
+		return v
+	}
+	if !it.Emptied.IsZero() {
+		if !it.Emptied.After(now.Add(-emptiedFor)) {
+			v.verb, v.reason = DeleteDocuments, "rolled up more than a day ago"
+		}
+		return v
+	}
+	r := p.in.Rules.of(p.inv.Kind, it)
+	if !r.due(it.To, now) {
+		return v
+	}
+	v.verb, v.reason = verbOf(p.inv.Kind, it), r.String()
+	if p.inv.Kind == Aggregate {
+		if v.into = p.in.Rules.coarser(it.Org, it.Width, it.To, now); v.into > 0 {
+			v.verb = RollUp
+		}
+	}
+	v.held = p.held(it)
+	if why := p.archived(it, &v.verify); why != "" {
+		v.held = append(v.held, why)
+	}
+	return v
+}
+
+func verbOf(k Kind, it *Item) Verb {
+	switch {
+	case it.Whole:
+		return DeleteIndex
+	case k == Archive:
+		return DeletePartition
+	case k == DeadLetters:
+		return DeleteSegment
+	}
+	return DeleteDocuments
+}
+
+// held is what keeps an item whatever its rule says, but for the archive.
+func (p *planner) held(it *Item) (why []string) {
+	now, rules := p.in.Now, &p.in.Rules
+	if it.To.After(now.Add(-rules.Floor)) {
+		why = append(why, fmt.Sprintf("the floor: nothing younger than %s is deleted (retention.floor)", units.Duration(rules.Floor)))
+	}
+	for i := range rules.Holds {
+		if h := &rules.Holds[i]; h.touches(it) {
+			why = append(why, h.String())
+		}
+	}
+	if it.Pinned != "" {
+		why = append(why, it.Pinned)
+	}
+	if p.inv.Kind == DeadLetters {
+		return why
+	}
+	switch c := p.in.Claims; {
+	case c.Err != "":
+		why = append(why, "what is still to be written is not known: "+c.Err)
+	case !c.Oldest.IsZero() && it.To.After(c.Oldest.Add(-claimReach)):
+		why = append(why, fmt.Sprintf("records taken at %s are not delivered yet and may belong here", stamp(c.Oldest.Truncate(time.Second))))
+	}
+	if p.inv.Kind == Archive && it.Written.After(now.Add(-frozenUpload)) {
+		why = append(why, "written less than an hour ago: a frozen process may send it again")
+	}
+	return why
+}
+
+// archived tells why an item must stay because of the archive, and whether what the archive has of it is to be verified.
+func (p *planner) archived(it *Item, verify *bool) string {
+	c := p.in.Archive
+	if c == nil || p.inv.Kind == Archive || p.inv.Kind == DeadLetters {
+		return ""
+	}
+	if c.Err != "" {
+		return "the archive " + c.Store + " could not be read, so that nothing is known to be safe in it"
+	}
+	have, want := c.records(it.From, it.To), p.sums[stretchOf(it)]
+	*verify = have > 0
+	if c.Partial || p.in.Rules.longest(Archive).due(it.To, p.in.Now) {
+		return "" // it need not hold them, or not any more
+	}
+	if have < want {
+		return fmt.Sprintf("the archive %s holds %d of %d records of that time", c.Store, have, want)
+	}
+	return ""
+}
+
+func (p *planner) action(it *Item, v *verdict) Action {
+	a := Action{Verb: v.verb, Store: p.inv.Store, Kind: p.inv.Kind, Target: it.Target, From: it.From, To: it.To,
+		Records: it.Records, Bytes: it.Bytes, Reason: v.reason, Verify: v.verify, HeldBy: v.held,
+		Emptied: !it.Emptied.IsZero(), width: it.Width, into: v.into}
+	if it.Width > 0 {
+		a.Width = units.Duration(it.Width).String()
+	}
+	if v.into > 0 {
+		a.Into = units.Duration(v.into).String()
+	}
+	if !it.AnyOrg {
+		a.Orgs = []string{it.Org}
+	}
+	return a
+}
+
+// whole decides about a target that goes as one if everything in it goes.
+func (p *planner) whole(items []*Item, verdicts []verdict) []Action {
+	byFate := map[string]*Action{}
+	whole := true
+	for i, it := range items {
+		v := verdicts[i]
+		whole = whole && v.verb != ""
+		if v.verb == "" {
+			continue
+		}
+		fate := v.reason + "\x00" + strings.Join(v.held, "\x00")
+		a := p.action(it, &v)
+		if have := byFate[fate]; have != nil {
+			have.add(&a)
+			continue
+		}
+		byFate[fate] = &a
+	}
+	if whole && len(byFate) == 1 {
+		for _, a := range byFate {
+			a.Orgs = nil
+			return []Action{*a}
+		}
+	}
+	if whole && !slices.ContainsFunc(verdicts, func(v verdict) bool { return len(v.held) > 0 }) {
+		return []Action{joined(byFate)}
+	}
+	var out []Action
+	for _, fate := range sortedKeys(byFate) {
+		a := byFate[fate]
+		a.Verb = DeleteDocuments
+		out = append(out, *a)
+	}
+	return out
+}
+
+// joined is one action of several that delete the same target for different reasons.
+func joined(byFate map[string]*Action) (out Action) {
+	for n, fate := range sortedKeys(byFate) {
+		a := byFate[fate]
+		if n == 0 {
+			out = *a
+			continue
+		}
+		out.add(a)
+		out.Reason += "; " + a.Reason
+	}
+	out.Orgs = nil
+	return out
+}
+
+// add takes another action of the same target and fate in.
+func (a *Action) add(o *Action) {
+	a.Records += o.Records
+	a.Bytes += o.Bytes
+	a.Verify = a.Verify || o.Verify
+	a.Orgs = append(a.Orgs, o.Orgs...)
+	if o.From.Before(a.From) {
+		a.From = o.From
+	}
+	if o.To.After(a.To) {
+		a.To = o.To
+	}
+}
+
+// runs joins what lies side by side in time and has one fate, then organisations that share all of that. Items come
+// sorted by organisation, width and time.
+func (p *planner) runs(items []*Item, verdicts []verdict) (out []Action) {
+	var last *Action
+	for i, it := range items {
+		v := &verdicts[i]
+		if v.verb == "" {
+			last = nil
+			continue
+		}
+		a := p.action(it, v)
+		if last != nil && it.Queue == "" && p.inv.Kind != Archive && last.continues(&a) {
+			orgs := last.Orgs
+			last.add(&a)
+			last.Orgs = orgs
+			continue
+		}
+		out = append(out, a)
+		last = &out[len(out)-1]
+	}
+	return shared(out)
+}
+
+// continues tells whether o may be done as part of a: nothing that stays lies between them.
+func (a *Action) continues(o *Action) bool { return a.sameFate(o) && slices.Equal(a.Orgs, o.Orgs) }
+
+func (a *Action) sameFate(o *Action) bool {
+	return a.Verb == o.Verb && a.Target == o.Target && a.width == o.width && a.into == o.into && a.Emptied == o.Emptied &&
+		a.Reason == o.Reason && slices.Equal(a.HeldBy, o.HeldBy)
+}
+
+// shared joins actions of several organisations on the same stretch of one target.
+func shared(in []Action) (out []Action) {
+next:
+	for _, a := range in {
+		for i := range out {
+			if o := &out[i]; len(a.Orgs) > 0 && len(o.Orgs) > 0 && o.sameFate(&a) && o.From.Equal(a.From) && o.To.Equal(a.To) {
+				o.add(&a)
+				continue next
+			}
+		}
+		out = append(out, a)
+	}
+	return out
+}
