@@ -21,6 +21,13 @@ type Hour struct {
 	Replaced  []*Manifest // of objects that a compaction replaced: they count no more
 	Orphans   []Info      // objects without a manifest: not there yet, or left behind by a crash
 	Objects   []Info      // all objects, manifests not among them
+	Broken    []Broken    // manifests that cannot be read: what they describe is unknown, perhaps damaged
+}
+
+// Broken is a manifest that cannot be read, and why.
+type Broken struct {
+	Key string
+	Err error
 }
 
 // manifestReads is how many manifests are read at once.
@@ -108,18 +115,29 @@ func walkDay(ctx context.Context, s Store, dir, region string, from, to time.Tim
 // read reads the hour's manifests and sorts out what counts.
 func (h *Hour) read(ctx context.Context, s Store, keys []string) error {
 	read := make([]*Manifest, len(keys))
+	broken := make([]error, len(keys))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(manifestReads)
 	for i, key := range keys {
 		group.Go(func() (err error) {
-			if read[i], err = ReadManifest(ctx, s, key); errors.Is(err, ErrNotFound) {
+			read[i], err = ReadManifest(ctx, s, key)
+			switch {
+			case errors.Is(err, ErrNotFound):
 				return nil // deleted since it was listed
+			case errors.Is(err, ErrManifest):
+				broken[i] = err
+				return nil
 			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
+	}
+	for i, err := range broken {
+		if err != nil {
+			h.Broken = append(h.Broken, Broken{Key: keys[i], Err: err})
+		}
 	}
 	read = slices.DeleteFunc(read, func(m *Manifest) bool { return m == nil })
 	replaced := make(map[string]bool)
@@ -146,12 +164,17 @@ func (h *Hour) read(ctx context.Context, s Store, keys []string) error {
 	return nil
 }
 
-// List names the objects that count and may hold records with from <= time < to, by region, hour and name.
+// List names the objects that count and may hold records with from <= time < to, by region, hour and name. A manifest
+// that cannot be read ends it.
 func List(ctx context.Context, s Store, prefix string, from, to time.Time) iter.Seq2[*Manifest, error] {
 	return func(yield func(*Manifest, error) bool) {
 		for h, err := range Hours(ctx, s, prefix, from, to) {
 			if err != nil {
 				yield(nil, err)
+				return
+			}
+			if len(h.Broken) > 0 {
+				yield(nil, h.Broken[0].Err)
 				return
 			}
 			for _, m := range h.Manifests {

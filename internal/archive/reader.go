@@ -178,6 +178,9 @@ func Verify(ctx context.Context, s Store, m *Manifest) error {
 	return nil
 }
 
+// ErrManifest says that a manifest is there and cannot be understood: damaged, or of a newer version.
+var ErrManifest = errors.New("the manifest cannot be understood")
+
 // ReadManifest reads the manifest that lies under key.
 func ReadManifest(ctx context.Context, s Store, key string) (*Manifest, error) {
 	raw, err := s.Get(ctx, key)
@@ -190,9 +193,13 @@ func ReadManifest(ctx context.Context, s Store, key string) (*Manifest, error) {
 		return nil, fmt.Errorf("read manifest %s: %w", key, err)
 	}
 	if len(b) > MaxManifest {
-		return nil, fmt.Errorf("read manifest %s: it is larger than %d bytes", key, MaxManifest)
+		return nil, fmt.Errorf("read manifest %s: %w: it is larger than %d bytes", key, ErrManifest, MaxManifest)
 	}
-	return ParseManifest(key, b)
+	m, err := ParseManifest(key, b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	return m, nil
 }
 
 func noEOF(err error) error {

@@ -1,0 +1,160 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	format "sluice/internal/archive"
+)
+
+// Archive is where an archive lies.
+type Archive struct {
+	Store  format.Store
+	Prefix string
+}
+
+// Hours are the hours of which the archive has something and that touch [from, to), in the order of time, then of
+// region. Zero times are no bounds. It ends after its first error.
+func (a Archive) Hours(ctx context.Context, from, to time.Time) iter.Seq2[format.Hour, error] {
+	return func(yield func(format.Hour, error) bool) {
+		days, err := format.Days(ctx, a.Store, a.Prefix, from, to)
+		if err != nil {
+			yield(format.Hour{}, err)
+			return
+		}
+		for _, d := range days {
+			for t := d.Time; t.Before(d.Time.Add(24 * time.Hour)); t = t.Add(time.Hour) {
+				if !from.IsZero() && !t.Add(time.Hour).After(from) || !to.IsZero() && !t.Before(to) {
+					continue
+				}
+				if !a.hour(ctx, d, t, yield) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// hour yields an hour of every region that has something on its day, and tells whether to go on.
+func (a Archive) hour(ctx context.Context, d format.Day, t time.Time, yield func(format.Hour, error) bool) bool {
+	for _, region := range d.Regions {
+		h, err := format.ReadHour(ctx, a.Store, a.Prefix, region, t)
+		if err != nil {
+			yield(h, err)
+			return false
+		}
+		if len(h.Objects)+len(h.Manifests)+len(h.Broken) > 0 && !yield(h, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// Unreadable says that rows of an object could not be had: it is damaged, or gone, or its store failed.
+type Unreadable struct {
+	Object string
+	Err    error
+}
+
+func (u *Unreadable) Error() string { return fmt.Sprintf("%s: %v", u.Object, u.Err) }
+func (u *Unreadable) Unwrap() error { return u.Err }
+
+// Rows reads the rows of an object as they come; a row may come before damage further on is found, which is then an
+// *Unreadable. An error of do ends it.
+func (a Archive) Rows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
+	r, err := format.Open(ctx, a.Store, m)
+	if err != nil {
+		return unreadable(ctx, m, err)
+	}
+	defer func() { _ = r.Close() }() // it was only read from
+	for row, err := range r.All() {
+		if err != nil {
+			return unreadable(ctx, m, err)
+		}
+		if err := do(&row); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func unreadable(ctx context.Context, m *format.Manifest, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return &Unreadable{Object: m.Key, Err: err}
+}
+
+// wholeBytes is up to which size, in bytes of rows, an object is read into memory before its first row is passed on.
+// Larger ones are read twice.
+const wholeBytes = 16 << 20
+
+// WholeRows is Rows for who must not act on a damaged object: the first row comes when all of them are known to be good.
+func (a Archive) WholeRows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
+	if m.Bytes > wholeBytes {
+		if err := format.Verify(ctx, a.Store, m); err != nil {
+			return unreadable(ctx, m, err)
+		}
+		return a.Rows(ctx, m, do)
+	}
+	var rows []format.Row
+	if err := a.Rows(ctx, m, func(r *format.Row) error { rows = append(rows, *r); return nil }); err != nil {
+		return err
+	}
+	for i := range rows {
+		if err := do(&rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Count is the number of chosen records: from the manifests where they tell, else by reading. What cannot be read is
+// passed to fault and counts nothing.
+func (a Archive) Count(ctx context.Context, s *Selection, fault func(*Unreadable)) (records, objects int64, err error) {
+	for h, err := range a.Hours(ctx, s.From, s.To) {
+		if err != nil {
+			return records, objects, err
+		}
+		for _, b := range h.Broken {
+			fault(&Unreadable{Object: b.Key, Err: b.Err})
+		}
+		for _, m := range h.Manifests {
+			if !m.Touches(s.From, s.To) {
+				continue
+			}
+			n, err := a.count(ctx, s, m)
+			var bad *Unreadable
+			switch {
+			case errors.As(err, &bad):
+				fault(bad)
+				continue
+			case err != nil:
+				return records, objects, err
+			case n > 0:
+				objects++
+			}
+			records += n
+		}
+	}
+	return records, objects, nil
+}
+
+func (a Archive) count(ctx context.Context, s *Selection, m *format.Manifest) (n int64, err error) {
+	if s.All(m) {
+		return m.Records, nil
+	}
+	err = a.Rows(ctx, m, func(r *format.Row) error {
+		if s.Takes(r.Record) {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
