@@ -19,7 +19,7 @@ func TestSinkThatIsDownGetsTheRestLater(t *testing.T) {
 	r := newRig(t).withAll()
 	r.push(msgpackList, many(3000, capturedHour)...)
 	down := r.file(func(s string) string { return strings.Replace(s, r.search, "http://"+nowhere(t), 1) })
-	p := r.once(down, 1, "--timeout", "25s")
+	p := r.once(down, 1, "--timeout", "12s")
 	if !strings.Contains(p.Stderr(), "search") || !strings.Contains(p.Stderr(), "kept in Redis") {
 		t.Errorf("it is not said what remains:\n%s", p.Stderr())
 	}

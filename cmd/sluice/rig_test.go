@@ -215,10 +215,10 @@ func captured(t testing.TB, f record.Format) [][]byte {
 // made is a payload of our own.
 func made(n int, at time.Time, edit ...func(*record.Record)) []byte {
 	rec := record.Record{
-		Method: "GET", Host: "api.example.com", Path: fmt.Sprintf("/things/%d", n), RawPath: "/things", APIID: "api", APIName: "API",
+		Method: "GET", Host: "api.example.com", Path: fmt.Sprintf("/things/%d", n%97), RawPath: fmt.Sprintf("/things/%d", n), APIID: "api", APIName: "API",
 		APIVersion: "v1", OrgID: fmt.Sprintf("org%d", n%3), APIKey: fmt.Sprintf("key%d", n%7), ResponseCode: int32(200 + n%5*100),
 		RequestTime: int64(n % 50), Latency: record.Latency{Total: int64(n % 50), Upstream: int64(n % 40)},
-		TimeStamp: at, ExpireAt: at.Add(100 * 365 * 24 * time.Hour), IPAddress: "203.0.113.7", Tags: []string{fmt.Sprintf("n-%d", n)},
+		TimeStamp: at, ExpireAt: at.Add(100 * 365 * 24 * time.Hour), IPAddress: "203.0.113.7", Tags: []string{fmt.Sprintf("n-%d", n%13)},
 	}
 	for _, e := range edit {
 		e(&rec)
