@@ -126,6 +126,7 @@ func (d *delivery) finish(out *collected, res Result) error {
 	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead})
 	counts.Effective = uint64(g.to-g.from) - counts.Total()
 	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts})
+	d.lane.passed = Position{d.claim.ID, g.to}
 	d.todo = d.todo[1:]
 	d.repeats = 0
 	return nil

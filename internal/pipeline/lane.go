@@ -23,7 +23,8 @@ type lane struct {
 	hard    context.Context // of what must not be cut off by an orderly shutdown: calls in flight, dead letters
 	members Members
 	settler *settler
-	buffer  []Item // of the batch in hand
+	buffer  []Item   // of the batch in hand
+	passed  Position // everything below was delivered since the stream was gained or rewound, settled or not
 
 	next    atomic.Pointer[Position] // what is read next; for the cache and the status
 	idle    atomic.Bool              // nothing left to read at the moment
@@ -54,13 +55,17 @@ func newLane(r *runner, d *drainage, limits Batching, box LetterBox) *lane {
 
 // work delivers claim after claim until the context ends: with the stream, or at the shutdown.
 func (l *lane) work(ctx context.Context) {
-	for {
-		err := l.deliverAll(ctx)
-		switch {
-		case errors.Is(err, errRewound):
+	for last := 0; ; {
+		rewound, gen := l.generation()
+		if gen != last {
 			if l.settler.drained(ctx) != nil {
 				return
 			}
+			last, l.passed = gen, Position{}
+		}
+		err := l.deliverAll(ctx, rewound, gen)
+		switch {
+		case errors.Is(err, errRewound):
 		case ctx.Err() != nil:
 			return
 		default:
@@ -72,15 +77,15 @@ func (l *lane) work(ctx context.Context) {
 	}
 }
 
-// deliverAll goes from the cursor on through every claim that owes this sink.
-func (l *lane) deliverAll(ctx context.Context) error {
-	rewound, gen := l.generation()
-	var last ClaimID
+// deliverAll goes from the cursor on through every claim that owes this sink, or from where it was when an error ended it:
+// what was delivered already waits to be settled.
+func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int) error {
+	var last ClaimID // none is before the first
 	for {
 		claims, changed := l.stream.Claims()
 		for i := range claims {
 			c := &claims[i]
-			if c.ID.Compare(last) <= 0 {
+			if c.ID.Compare(last) <= 0 || c.ID.Compare(l.passed.Claim) < 0 {
 				continue
 			}
 			if l.owed(c) && !l.serves(c) { // nothing may be applied before it: the stream waits for a pump that can
@@ -137,7 +142,11 @@ func (l *lane) serves(c *Claim) bool {
 }
 
 func (l *lane) deliverClaim(ctx context.Context, c *Claim, gen int) error {
-	for index := l.settler.cursor(c); index < c.Len; {
+	index := l.settler.cursor(c)
+	if l.passed.Claim == c.ID {
+		index = max(index, l.passed.Index)
+	}
+	for index < c.Len {
 		l.at(Position{c.ID, index})
 		end, err := l.run.deliver(ctx, l, *c, index, gen)
 		if err != nil {
