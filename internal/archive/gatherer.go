@@ -80,13 +80,13 @@ func (g *Gatherer) Shape() json.RawMessage {
 func (g *Gatherer) Add(_ context.Context, b *pipeline.Batch) (pipeline.Result, error) {
 	r, err := g.rangeFor(b)
 	if err != nil {
-		return pipeline.Result{}, err
+		return pipeline.Result{}, pipeline.Apart(err)
 	}
 	if r.closed {
 		return pipeline.Result{}, pipeline.ErrFull
 	}
 	if err := r.misplaced(b); err != nil {
-		return pipeline.Result{}, err
+		return pipeline.Result{}, pipeline.Apart(err)
 	}
 	if !r.fits(b) {
 		r.closed = true

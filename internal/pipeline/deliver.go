@@ -87,6 +87,7 @@ func (d *delivery) outcome(ctx context.Context, out *collected, err error) error
 	case errors.As(err, &partial):
 		return d.partial(ctx, out, partial, after)
 	case isApart(err): // the lane waits, the sink does not
+		d.run.failed(err)
 		d.run.breaker.cancelled()
 		return d.pause(ctx, after)
 	case class == PermanentBatch && len(out.batch.Items) > 0:

@@ -46,8 +46,8 @@ func Classify(err error) (Class, time.Duration) {
 	return Retryable, 0
 }
 
-// Apart marks a Flush's error that concerns a part of what is gathered (a stream, a document) and says nothing about the
-// store: the rest goes on at its pace, only what belongs to that part waits.
+// Apart marks a gatherer's error that concerns a part of what is gathered (a stream, a document) and says nothing about
+// the store: the rest goes on at its pace, only what belongs to that part waits.
 func Apart(err error) error { return &apart{err} }
 
 type apart struct{ err error }
