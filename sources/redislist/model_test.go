@@ -180,10 +180,10 @@ func (m *protocol) finish(t *rapid.T) {
 		}
 		m.moved, m.owner, m.expired = false, o.token, false
 		for _, c := range m.open() {
+			if c.local {
+				m.home = o.home
+			}
 			for _, s := range c.owes {
-				if c.local {
-					m.home = o.home
-				}
 				n := uint32(len(c.elements))
 				if c.cursor[s] == n {
 					continue
