@@ -99,6 +99,33 @@ func TestOnceFlushesBeforeAClaimItCannotServe(t *testing.T) {
 	})
 }
 
+func TestLaneThatWaitsBeforeAClaimIsRewound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, st := newRegistry(), &gatherStore{counts: map[string]int{}}
+		g := newGatherer(st)
+		g.lost = 1
+		opt := options(&box{}, spec("g", g))
+		owed, err := New(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := owed.Owes(Analytics)
+		other.JSON = []byte("{")
+		reg.claim(owed.Owes(Analytics), payloads(100)...)
+		reg.claim(other, payloads(100)...)
+		p := start(t, reg, opt)
+		time.Sleep(time.Minute)
+		if c := reg.counts("g"); c.Effective != 100 {
+			t.Errorf("ledger %+v", c)
+		}
+		if len(p.Lacking()) != 1 {
+			t.Error("the lease is not given back")
+		}
+		p.end(t)
+		st.verify(t, 100)
+	})
+}
+
 // brokenStream is another list, of which only the first span can be read.
 type brokenStream struct{ *fakeStream }
 

@@ -90,8 +90,12 @@ func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int)
 			}
 			if l.owed(c) && !l.serves(c) { // nothing may be applied before it: the stream waits for a pump that can
 				l.caughtUp()
-				<-ctx.Done()
-				return context.Cause(ctx)
+				select {
+				case <-rewound:
+					return errRewound
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
 			}
 			if l.owed(c) {
 				l.idle.Store(false)
