@@ -42,7 +42,12 @@ func (s *Source) Check(ctx context.Context) []Finding {
 	k := &checker{cfg: s.cfg, list: s.lists[0]}
 	c, err := s.dialer.control(ctx)
 	if err != nil {
-		k.add(Fail, loginError(err).Error(), "see addrs, username, password and tls, and whether the network lets you through")
+		err = loginError(err)
+		cure := "see addrs and tls, and whether the network lets you through"
+		if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
+			cure = "" // the error has it
+		}
+		k.add(Fail, err.Error(), cure)
 		return k.found
 	}
 	defer c.close()

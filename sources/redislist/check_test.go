@@ -75,6 +75,21 @@ func TestCheckFails(t *testing.T) {
 	}
 }
 
+// What is wrong with the log-in is said with what cures it.
+func TestRefusedLogInNamesTheCure(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	dialRedis(t, srv.Addr).do("CONFIG", "SET", "requirepass", "right")
+	for password, want := range map[string]string{"": "set password", "wrong-one": "see username and password"} {
+		cfg := testConfig(srv.Addr)
+		cfg.Password = password
+		err := newSource(t, cfg, tokenA).Run(t.Context(), newDrain("x"))
+		if class, _ := pipeline.Classify(err); class != pipeline.FatalError || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "wrong-one") || strings.Contains(err.Error(), "HELLO") {
+			t.Errorf("password %q: %v", password, err)
+		}
+	}
+}
+
 // The rights that check asks for are all that a run needs.
 func TestRunWithLeastRights(t *testing.T) {
 	srv := testenv.StartRedis(t)

@@ -1,6 +1,7 @@
 package redislist
 
 import (
+	"context"
 	"time"
 
 	"sluice/internal/pipeline"
@@ -44,12 +45,40 @@ func (s *Source) epoch(name string) pipeline.Epoch {
 	return s.epochs[name]
 }
 
+// know keeps the newest epoch of a list.
+func (s *Source) know(name string, e pipeline.Epoch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epochs[name] = e
+}
+
+// remembers tells whether anything is to be compared with the registry of a list.
+func (s *Source) remembers(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.memory[name]
+	return ok
+}
+
+// lookBack looks for the registry of a list that there is no reason to lease. A Redis that came back empty has none, and
+// without this nobody would hear of it before the next record.
+func (se *session) lookBack(ctx context.Context, l list) error {
+	if !se.src.remembers(l.name) {
+		return nil
+	}
+	v, err := readList(ctx, se.c, l)
+	if err != nil || v.reg != nil { // the lease compares what is there
+		return err
+	}
+	se.src.compare(l, &registry{})
+	return nil
+}
+
 // compare says whether a registry is behind what we remember of it.
 func (s *Source) compare(l list, reg *registry) {
 	s.mu.Lock()
 	m, ok := s.memory[l.name]
 	delete(s.memory, l.name)
-	s.epochs[l.name] = reg.Epoch
 	s.mu.Unlock()
 	if !ok {
 		return

@@ -33,7 +33,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 		se.gain(sl, reg, seq)
 		return nil
 	case errors.Is(err, errIdle):
-		return nil
+		return se.lookBack(ctx, sl.list)
 	case errors.As(err, &other):
 		sl.other = true
 		sl.nextTake = now.Add(min(other.left, third) + 10*time.Millisecond)
@@ -53,6 +53,7 @@ func (se *session) gain(sl *slot, reg *registry, seq uint64) {
 	s := se.src
 	st := newStream(se, sl.list, reg, seq)
 	s.compare(sl.list, reg)
+	s.know(sl.list.name, reg.Epoch)
 	sl.st, sl.nextClaim = st, time.Time{}
 	sl.nextRenew = time.Now().Add(s.cfg.Claim.Lease.D() / 3)
 	se.mu.Lock()
@@ -91,7 +92,7 @@ func (se *session) failing(ctx context.Context, sl *slot, p probe, what string, 
 	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
 		return err
 	}
-	se.src.say(what+" "+sl.list.name, "a list could not be "+what+"ed, trying again", "list", sl.list.name, "error", err)
+	se.src.say(what+" "+sl.list.name, "cannot "+what+" a list, trying again", "list", sl.list.name, "error", err)
 	return se.shield(ctx, sl, p.ttl)
 }
 

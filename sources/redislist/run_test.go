@@ -214,6 +214,34 @@ func TestHistoryGoesBack(t *testing.T) {
 	}
 }
 
+// Redis comes back empty and stays so: that is noticed without a record that makes somebody look.
+func TestEmptyHistoryIsNoticedWithoutTraffic(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	r, l := dialRedis(t, srv.Addr), analytics()
+	back := make(chan WentBack, 9)
+	s, err := New("main", testConfig(srv.Addr), Deps{Token: tokenA, Home: "h", Log: testLog(t), WentBack: func(w WentBack) { back <- w }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDrain("x")
+	run(t, s, d)
+	r.push(l.name, 0, 10)
+	st := d.stream(t, l.name)
+	c := claims(t, st, 1)[0]
+	settleAll(t, st, c, "x")
+	srv.Kill()
+	closed(t, st)
+	srv.Restart()
+	select {
+	case w := <-back:
+		if w.List != l.name || w.Lineage != st.ID().Lineage || !w.From.Equal(c.Time) {
+			t.Fatalf("%+v", w)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody was told")
+	}
+}
+
 // A stream that is given back is left alone for a lease, and taken again if nobody did.
 func TestGiveBack(t *testing.T) {
 	srv := testenv.StartRedis(t)
