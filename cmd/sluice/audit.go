@@ -88,6 +88,16 @@ func (a *audit) close(owed map[string]uint64) {
 	}
 }
 
+// waiting is how many records lie in lists, not claimed yet.
+func (a *audit) waiting() (n uint64) {
+	for _, lists := range a.Sources {
+		for i := range lists {
+			n += lists[i].Waiting
+		}
+	}
+	return n
+}
+
 func (a *audit) ledger() pipeline.Ledger {
 	l := pipeline.Ledger{Taken: a.Taken, Balanced: a.Balanced, Sinks: map[string]pipeline.Counts{}}
 	for name, s := range a.Sinks {
@@ -110,6 +120,9 @@ func (a *audit) text(w io.Writer) error {
 	}
 	for _, s := range a.Strange {
 		fmt.Fprintln(w, "strange:", s)
+	}
+	if n := a.waiting(); n > 0 {
+		fmt.Fprintf(w, "%d more wait in lists, taken by nobody yet\n", n)
 	}
 	verdict := "the ledger is balanced"
 	if !a.Balanced {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,8 +44,8 @@ missing are made.`,
 		if err != nil {
 			return err
 		}
-		found := []finding{{Part: "configuration", Level: redislist.OK, Text: fmt.Sprintf("%s: %d sources, %d sinks",
-			cfg.File(), len(cfg.Sources), len(cfg.Sinks))}}
+		found := []finding{{Part: "configuration", Level: redislist.OK, Text: fmt.Sprintf("%s: sources %s; sinks %s",
+			cfg.File(), strings.Join(sortedKeys(cfg.Sources), ", "), strings.Join(sortedKeys(cfg.Sinks), ", "))}}
 		if connect {
 			tried, err := e.tryAll(c.Context(), cfg, log)
 			if err != nil {

@@ -25,6 +25,11 @@ func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
 	if l == nil {
 		e.log.Warn("no console and no metrics for now: the address is in use", "listen", e.cfg.Admin.Listen)
 	}
+	return e.serveOn(l), nil
+}
+
+// serveOn serves on a listener, or without one as soon as the address is free.
+func (e *engine) serveOn(l net.Listener) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -32,7 +37,7 @@ func (e *engine) serveConsole(ctx context.Context) (stop func(), err error) {
 			e.log.Error("the console ended", "err", err)
 		}
 	})
-	return func() { cancel(); done.Wait() }, nil
+	return func() { cancel(); done.Wait() }
 }
 
 func (e *engine) listen(ctx context.Context) (net.Listener, error) {

@@ -30,16 +30,11 @@ that do not decode, times outside the accepted window, records that a store refu
 
 // letters reads the dead letters of the configured state directory.
 func (e *environment) letters(c *cobra.Command) ([]pipeline.Letter, error) {
-	cfg, _, err := e.load(c.Context())
+	cfg, log, err := e.load(c.Context())
 	if err != nil {
 		return nil, err
 	}
-	box, err := openLetterBox(c.Context(), cfg)
-	if err != nil {
-		return nil, err
-	}
-	defer box.Close()
-	return box.Letters(c.Context())
+	return readLetters(c.Context(), cfg, log)
 }
 
 func lettersList(e *environment) *cobra.Command {
@@ -91,9 +86,9 @@ func lettersShow(e *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		found := deadletter.Find(letters, args[0])
-		if len(found) == 0 {
-			return fmt.Errorf("no dead letter has the ID %q", args[0])
+		found, err := deadletter.Find(letters, args[0])
+		if err != nil {
+			return err
 		}
 		return out.print(e.stdout, found, func(w io.Writer) error {
 			for i := range found {
@@ -147,7 +142,7 @@ all, when it did not decode). It is listed no more; if it fails again it becomes
 	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, ids []string) error {
 		if all == (len(ids) > 0) {
-			return usageError{errors.New("name the letters to retry, or --all")}
+			return usageError{errors.New("name the letters to retry, or give --all: one of the two")}
 		}
 		return e.retryLetters(c.Context(), ids, out)
 	}

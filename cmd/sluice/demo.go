@@ -152,12 +152,12 @@ func (e *environment) demoOnce(ctx context.Context, eng *engine, log *slog.Logge
 
 // demoLive goes on with fresh traffic until it is interrupted.
 func (e *environment) demoLive(ctx context.Context, eng *engine, o demoOptions, push *traffic.Pusher) error {
-	stopConsole, err := eng.serveConsole(ctx)
-	if err != nil {
-		return err
+	l, err := eng.listen(ctx)
+	if err != nil { // without its console there is nothing to see
+		return usageError{fmt.Errorf("--listen: %w; choose another address, for example 127.0.0.1:0", err)}
 	}
-	defer stopConsole()
-	fmt.Fprintf(e.stdout, "console:  %s\nstored:   %s\nCtrl-C ends the demo.\n", "http://"+o.listen, o.dir)
+	defer eng.serveOn(l)()
+	fmt.Fprintf(e.stdout, "console:  http://%s\nstored:   %s\nCtrl-C ends the demo.\n", l.Addr(), o.dir)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var feeder sync.WaitGroup

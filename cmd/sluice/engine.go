@@ -46,7 +46,7 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 		}
 	}()
 	if e.state, err = statedir.Open(cfg.State.Dir); err != nil {
-		return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+		return nil, stateError(err)
 	}
 	if e.box, err = openLetterBox(ctx, cfg); err != nil {
 		return nil, err
@@ -99,12 +99,15 @@ func newSources(cfg *config.Config, deps redislist.Deps) ([]*redislist.Source, e
 	return out, nil
 }
 
-// wentBack raises the alarm that a Redis history went back.
+// wentBack raises the alarm that a Redis history went back. The source logs it.
 func (e *engine) wentBack(w redislist.WentBack) {
-	e.log.Error("the history of a list in Redis went back: records may come again or be gone", "what", fmt.Sprintf("%+v", w))
+	since := "an unknown time"
+	if !w.From.IsZero() {
+		since = w.From.UTC().Format(time.RFC3339)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.alarms = append(e.alarms, fmt.Sprintf("history of a list went back: %+v", w))
+	e.alarms = append(e.alarms, fmt.Sprintf("history of a list went back: %s: records since %s may come again or be gone", w.List, since))
 }
 
 // settleTime is how much of the time for a shutdown is for what is in flight. The rest is for what follows: sinks are

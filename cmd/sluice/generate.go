@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -40,7 +41,7 @@ func generateCommand(e *environment) *cobra.Command {
 	f := c.Flags()
 	f.IntVar(&o.records, "records", 0, "how many records, then end")
 	f.StringVar(&o.rate, "rate", "", "records a second, like 500/s, until it is interrupted")
-	f.StringVar(&o.redis, "redis", "127.0.0.1:6379", "host:port of the Redis")
+	f.StringVar(&o.redis, "redis", "127.0.0.1:6379", "host:port of the Redis, or its URL, redis://user:password@host:port/db (rediss:// for TLS)")
 	f.StringVar(&o.format, "format", "msgpack", "msgpack or protobuf")
 	f.StringVar(&o.prefix, "prefix", "analytics-", "what the gateways put before the names of their lists")
 	f.Uint64Var(&o.seed, "seed", 1, "the same seed gives the same records, but for their times")
@@ -72,9 +73,9 @@ func (e *environment) generate(ctx context.Context, o generateOptions) error {
 	case o.poison < 0 || o.poison > 1:
 		return usageError{fmt.Errorf("--poison %v is not between 0 and 1", o.poison)}
 	}
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{o.redis}, DisableCache: true, ForceSingleClient: true})
+	client, err := dialGenerated(o.redis)
 	if err != nil {
-		return fmt.Errorf("connect to Redis at %s: %w", o.redis, err)
+		return err
 	}
 	defer client.Close()
 	gen := traffic.New(o.seed, traffic.Options{Start: time.Now(), Rate: rate})
@@ -89,6 +90,28 @@ func (e *environment) generate(ctx context.Context, o generateOptions) error {
 		_, err := fmt.Fprintf(w, "pushed %d records and %d that cannot be decoded, %d bytes\n", done.Records, done.Poison, done.Bytes)
 		return err
 	}))
+}
+
+// dialGenerated connects to the Redis that traffic is made for. What it says never has the URL's password in it.
+func dialGenerated(where string) (rueidis.Client, error) {
+	opt := rueidis.ClientOption{InitAddress: []string{where}}
+	if strings.Contains(where, "://") {
+		var err error
+		if opt, err = rueidis.ParseURL(where); err != nil {
+			return nil, usageError{errors.New("--redis is not a URL of a Redis: write redis://user:password@host:port/db")}
+		}
+	} else if strings.Contains(where, "@") {
+		return nil, usageError{errors.New("--redis with a user or password is a URL: write redis://user:password@host:port")}
+	}
+	opt.DisableCache, opt.ForceSingleClient = true, true
+	client, err := rueidis.NewClient(opt)
+	switch {
+	case err == nil:
+		return client, nil
+	case strings.Contains(err.Error(), "NOAUTH"): // its own text is about HELLO
+		return nil, fmt.Errorf("connect to Redis at %s: it asks for a password: give --redis as redis://user:password@host:port", opt.InitAddress[0])
+	}
+	return nil, fmt.Errorf("connect to Redis at %s: %w", opt.InitAddress[0], err)
 }
 
 // countStep is how many records are pushed between two looks at the progress.

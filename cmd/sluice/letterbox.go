@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
 	"strings"
 
 	"sluice/internal/archive/s3store"
@@ -28,7 +31,7 @@ func openLetterBox(ctx context.Context, cfg *config.Config) (letterBox, error) {
 	if cfg.State.Durable {
 		box, err := deadletter.Open(statedir.Letters(cfg.State.Dir))
 		if err != nil {
-			return nil, usageError{fmt.Errorf("state.dir: %w", err)}
+			return nil, stateError(err)
 		}
 		return box, nil
 	}
@@ -42,6 +45,33 @@ func openLetterBox(ctx context.Context, cfg *config.Config) (letterBox, error) {
 		return nil, fmt.Errorf("state.spool: %w", err)
 	}
 	return &bucketBox{deadletter.NewBucket(store, prefix), store}, nil
+}
+
+// readLetters reads the letters. Where there is no state directory it makes none: it would be this user's, not the pump's.
+func readLetters(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]pipeline.Letter, error) {
+	if cfg.State.Durable {
+		dir := statedir.Letters(cfg.State.Dir)
+		if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrNotExist) {
+			log.Info("no pump has run with this state directory", "dir", cfg.State.Dir)
+		} else if err != nil {
+			return nil, fmt.Errorf("read dead letters: %w", err)
+		}
+		return deadletter.Read(dir)
+	}
+	box, err := openLetterBox(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	return box.Letters(ctx)
+}
+
+// stateError is what is wrong with the state directory, for an operator to cure.
+func stateError(err error) error {
+	if errors.Is(err, statedir.ErrLocked) {
+		return usageError{fmt.Errorf("state.dir: %w", err)} // it names the cure
+	}
+	return usageError{fmt.Errorf("state.dir: %w; set it to a directory of its own that this user may write to", err)}
 }
 
 // spoolStore reaches the spool's bucket as the archive sink of the same bucket does, else as AWS's default chain says.

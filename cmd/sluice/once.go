@@ -44,9 +44,7 @@ func (e *engine) drainOnce(ctx context.Context, timeout time.Duration, p *progre
 	if len(left.others) > 0 {
 		e.log.Info("lists of a pump that is alive were left alone", "lists", strings.Join(left.others, ", "))
 	}
-	if err != nil {
-		e.sayWhatRemains()
-	}
+	e.sayWhatRemains()
 	return err
 }
 
@@ -72,7 +70,7 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 		case <-ctx.Done():
 			return remaining{}, fmt.Errorf("interrupted: %w", errRemains)
 		case <-deadline.C:
-			return remaining{}, fmt.Errorf("after %s: %w%s", timeout, errRemains, e.sickSinks())
+			return remaining{}, fmt.Errorf("after %s: %w%s", timeout, errRemains, e.whatIsSick())
 		case <-tick.C:
 		}
 		if idle, others := e.idle(ctx); idle {
@@ -97,15 +95,25 @@ func (e *engine) idle(ctx context.Context) (bool, []string) {
 	return true, others
 }
 
-func (e *engine) sickSinks() string {
+// whatIsSick names the sources and sinks that did not work, with their last errors.
+func (e *engine) whatIsSick() string {
 	var sick []string
+	for _, s := range e.sources {
+		if st := s.Status(); !st.Connected {
+			sick = append(sick, fmt.Sprintf("source %s (not connected: %s)", st.Name, st.Error))
+		}
+	}
 	for _, s := range e.pipe.SinkStatuses() {
-		if s.State != "ok" {
-			sick = append(sick, fmt.Sprintf("%s (%s: %s)", s.Name, s.State, s.LastError))
+		switch {
+		case s.State == "ok":
+		case s.LastError == "":
+			sick = append(sick, fmt.Sprintf("sink %s (%s: no answer yet)", s.Name, s.State))
+		default:
+			sick = append(sick, fmt.Sprintf("sink %s (%s: %s)", s.Name, s.State, s.LastError))
 		}
 	}
 	if len(sick) == 0 {
 		return ""
 	}
-	return "; sinks not well: " + strings.Join(sick, "; ")
+	return "; not well: " + strings.Join(sick, "; ")
 }

@@ -20,7 +20,6 @@ type progress struct {
 	every time.Duration
 	began time.Time
 	last  time.Time
-	said  bool
 }
 
 const (
@@ -77,11 +76,5 @@ func (e *engine) showDrain(ctx context.Context, p *progress) {
 			pending, slowest = n, fmt.Sprintf("%s (%d pending)", name, n)
 		}
 	}
-	var waiting uint64
-	for _, lists := range a.Sources {
-		for i := range lists {
-			waiting += lists[i].Waiting
-		}
-	}
-	p.at(a.Taken-min(pending, a.Taken), a.Taken+waiting, slowest)
+	p.at(a.Taken-min(pending, a.Taken), a.Taken+a.waiting(), slowest)
 }

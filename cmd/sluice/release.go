@@ -72,10 +72,15 @@ func (e *environment) release(ctx context.Context, list, sink string) ([]release
 
 func writeReleased(w io.Writer, done []released) (err error) {
 	for _, r := range done {
-		if r.Sink == "" {
+		switch {
+		case r.Sink == "" && r.Home == "":
+			_, err = fmt.Fprintf(w, "source %s: list %s waits for no state directory; nothing was changed\n", r.Source, r.List)
+		case r.Sink != "" && r.Records == 0:
+			_, err = fmt.Fprintf(w, "source %s: list %s owes sink %s nothing; nothing was dropped\n", r.Source, r.List, r.Sink)
+		case r.Sink == "":
 			_, err = fmt.Fprintf(w, "source %s: list %s no longer waits for state directory %q; what its local sinks had is not moved\n",
 				r.Source, r.List, r.Home)
-		} else {
+		default:
 			_, err = fmt.Fprintf(w, "source %s: %d records of list %s will never reach sink %s; the ledger books them as filtered\n",
 				r.Source, r.Records, r.List, r.Sink)
 		}

@@ -64,9 +64,9 @@ func chosenLetters(letters []pipeline.Letter, ids []string) ([]pipeline.Letter, 
 	}
 	var out []pipeline.Letter
 	for _, id := range ids {
-		found := deadletter.Find(letters, id)
-		if len(found) == 0 {
-			return nil, fmt.Errorf("no dead letter has the ID %q", id)
+		found, err := deadletter.Find(letters, id)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, found...)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/internal/config"
+	"sluice/internal/pipeline"
 )
 
 func runCommand(e *environment) *cobra.Command {
@@ -71,7 +72,7 @@ func (e *environment) runDaemon(ctx context.Context, cfg *config.Config, log *sl
 	return nil
 }
 
-// sayWhatRemains ends a run with what is left in Redis, by sink.
+// sayWhatRemains ends a run with what is left in Redis, by sink. The figures are the ledger's: of all pumps, since ever.
 func (e *engine) sayWhatRemains() {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
 	defer cancel()
@@ -80,15 +81,25 @@ func (e *engine) sayWhatRemains() {
 		e.log.Warn("stopped; what remains is in Redis and cannot be counted now", "err", err)
 		return
 	}
-	var left []string
-	for _, name := range sortedKeys(a.Sinks) {
-		if n := a.Sinks[name].Pending; n > 0 {
-			left = append(left, fmt.Sprintf("%s %d", name, n))
-		}
+	attrs := []any{"taken", a.Taken}
+	if dead := a.column(func(c pipeline.Counts) uint64 { return c.DeadLetters }); dead != "" {
+		attrs = append(attrs, "dead_letters", dead)
 	}
-	if len(left) == 0 {
-		e.log.Info("stopped; everything that was taken is settled", "taken", a.Taken)
+	left := a.column(func(c pipeline.Counts) uint64 { return c.Pending })
+	if left == "" {
+		e.log.Info("stopped; everything that was taken is settled", attrs...)
 		return
 	}
-	e.log.Warn("stopped; what is not delivered is kept in Redis", "pending", strings.Join(left, ", "))
+	e.log.Warn("stopped; what is not delivered is kept in Redis", append(attrs, "pending", left)...)
+}
+
+// column is what a column of the ledger has, as "raw 3, search 1"; sinks with nothing in it are left out.
+func (a *audit) column(of func(pipeline.Counts) uint64) string {
+	var parts []string
+	for _, name := range sortedKeys(a.Sinks) {
+		if n := of(a.Sinks[name].Counts); n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", name, n))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -241,7 +241,15 @@ func Find(letters []pipeline.Letter, id string) []pipeline.Letter {
 		}
 	}
 	if len(exact) > 0 {
-		return exact
+		return exact, nil
 	}
-	return begins
+	if len(begins) == 0 {
+		return nil, fmt.Errorf("no dead letter has the ID %q; sluice deadletters list shows them", id)
+	}
+	for i := range begins {
+		if a, b := begins[0].ID, begins[i].ID; a != b {
+			return nil, fmt.Errorf("the IDs of several dead letters begin with %q, such as %s and %s: write more of it", id, a, b)
+		}
+	}
+	return begins, nil
 }

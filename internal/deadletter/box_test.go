@@ -102,11 +102,20 @@ func TestReadOfNothing(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	ls := []pipeline.Letter{letter("1", "*"), letter("10", "*")}
-	if got := Find(ls, "id-1"); len(got) != 1 || got[0].Position != "1" {
-		t.Errorf("an exact ID found %v", got)
+	if got, err := Find(ls, "id-1"); err != nil || len(got) != 1 || got[0].Position != "1" {
+		t.Errorf("an exact ID found %v, %v", got, err)
 	}
-	if got := Find(ls, "id-"); len(got) != 2 {
-		t.Errorf("a beginning found %d letters, want both", len(got))
+	if got, err := Find(ls, "id-10"); err != nil || len(got) != 1 {
+		t.Errorf("an exact ID found %v, %v", got, err)
+	}
+	for _, id := range []string{"id-", "", "x"} { // a retry must not take more than what was meant
+		if got, err := Find(ls, id); err == nil {
+			t.Errorf("%q found %v", id, got)
+		}
+	}
+	ls = []pipeline.Letter{letter("12", "a"), letter("12", "b")}
+	if got, err := Find(ls, "id-1"); err != nil || len(got) != 2 {
+		t.Errorf("the beginning of one ID, refused by two sinks, found %v, %v", got, err)
 	}
 }
 
