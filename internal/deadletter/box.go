@@ -230,8 +230,9 @@ func (r *reader) take(e entry) {
 	}
 }
 
-// Find returns the letters with that ID, or whose ID begins with it when that is unambiguous.
-func Find(letters []pipeline.Letter, id string) []pipeline.Letter {
+// Find returns the letters with that ID, one for each sink that refused the record; the beginning of an ID is enough when
+// no other begins with it.
+func Find(letters []pipeline.Letter, id string) ([]pipeline.Letter, error) {
 	var exact, begins []pipeline.Letter
 	for _, l := range letters {
 		if l.ID == id {
