@@ -35,7 +35,9 @@ const (
 
 // commands that the source needs. Every one is asked for with ACL DRYRUN where that is to be had.
 var commands = strings.Fields("ping info time type llen pttl lrange hget hmget hgetall hkeys exists wait eval evalsha " +
-	"hset hincrby hdel renamenx persist expire ltrim unlink")
+	"hset hincrby hdel renamenx persist expire ltrim " +
+	"hsetnx rpush " + // these two put dead letters back
+	"unlink") // the last, which removes what the others left
 
 // Check tries what a run needs and changes nothing but a key of its own, which it removes.
 func (s *Source) Check(ctx context.Context) []Finding {
@@ -186,10 +188,12 @@ func (k *checker) sample(name string) []string {
 		return []string{name, reg, "0", "-1"}
 	case "hget", "hmget", "hdel":
 		return []string{name, reg, "f"}
-	case "hset", "hincrby":
+	case "hset", "hsetnx", "hincrby":
 		return []string{name, reg, "f", "1"}
 	case "renamenx":
 		return []string{name, k.list.name, reg}
+	case "rpush":
+		return []string{name, reg, "e"}
 	case "expire":
 		return []string{name, reg, "60"}
 	}
