@@ -81,6 +81,9 @@ func (r response) failure() *cause {
 // err is the request's failure as an error that is to be repeated, no earlier than the server says.
 func (r response) err(what string) error {
 	err := fmt.Errorf("%s: status %d: %s", what, r.status, r.failure())
+	if r.denied() {
+		err = fmt.Errorf("%w; see auth, and the rights of its user", err)
+	}
 	if wait := r.retryAfter(time.Now()); wait > 0 {
 		return pipeline.RetryAfter(err, wait)
 	}

@@ -329,6 +329,9 @@ func TestOpenClassifies(t *testing.T) {
 			if class, _ := pipeline.Classify(err); err == nil || class != want {
 				t.Errorf("status %d, template %t: %v", status, template, err)
 			}
+			if cured := strings.Contains(err.Error(), "see auth"); cured != (want == pipeline.FatalError) {
+				t.Errorf("status %d names a cure: %t: %v", status, cured, err)
+			}
 		}
 	}
 	c := Defaults()

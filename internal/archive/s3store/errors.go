@@ -52,6 +52,46 @@ func classify(err error) error {
 	return err
 }
 
+// cures are what an operator may do about an error.
+var cures = map[string]string{
+	"NoSuchBucket":                       "make the bucket, or see bucket, region and endpoint",
+	"InvalidBucketName":                  "see bucket",
+	"AccessDenied":                       "the rights that are needed are in deploy/aws",
+	"AllAccessDisabled":                  "the rights that are needed are in deploy/aws",
+	"InvalidAccessKeyId":                 "see the credentials: access_key and secret_key, or those of AWS's default chain",
+	"SignatureDoesNotMatch":              "see the credentials: access_key and secret_key, or those of AWS's default chain",
+	"AuthorizationHeaderMalformed":       "see region",
+	"IllegalLocationConstraintException": "see region",
+	"PermanentRedirect":                  "see region and endpoint",
+}
+
+// plainError reads as one sentence and unwraps to what the SDK said.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }
+
+// plain puts an answer of the store without the SDK's frame around it, and with its cure. The request's ID stays: AWS's
+// support asks for it.
+func plain(err error) error {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return err
+	}
+	text := api.ErrorCode() + ": " + api.ErrorMessage()
+	var r interface{ ServiceRequestID() string }
+	if errors.As(err, &r) && r.ServiceRequestID() != "" {
+		text += " (request " + r.ServiceRequestID() + ")"
+	}
+	if cure := cures[api.ErrorCode()]; cure != "" {
+		text += "; " + cure
+	}
+	return &plainError{text, err}
+}
+
 func response(err error) *smithyhttp.ResponseError {
 	var r *smithyhttp.ResponseError
 	if errors.As(err, &r) && r.Response != nil && r.Response.Response != nil {

@@ -79,6 +79,18 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
+func TestRefusedCheckReadsAsASentenceWithItsCure(t *testing.T) {
+	s := storeAt(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("x-amz-request-id", "ID7")
+		refuse(w, 404, "NoSuchBucket")
+	})
+	err := s.Check(t.Context(), "")
+	const want = "look into bucket b: NoSuchBucket: m (request ID7); make the bucket, or see bucket, region and endpoint"
+	if class, _ := pipeline.Classify(err); class != pipeline.FatalError || err.Error() != want {
+		t.Errorf("%v %q", class, err)
+	}
+}
+
 func TestPutIsConditionalAndSaysWhatWasConfigured(t *testing.T) {
 	s := storeAt(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

@@ -107,7 +107,7 @@ func (s *Store) Check(ctx context.Context, prefix string) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("look into bucket %s: %w", s.o.Bucket, err)
+	err = fmt.Errorf("look into bucket %s: %w", s.o.Bucket, plain(err))
 	if status(err) == http.StatusNotFound { // no such bucket, or in some stores no such user
 		return pipeline.Fatal(err)
 	}
