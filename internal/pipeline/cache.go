@@ -25,7 +25,8 @@ type cache struct {
 
 // store is what the caches of all streams share: the budget and the clock of last use.
 type store struct {
-	mem *memory
+	mem   *memory
+	rooms sync.Pool // of *room; what is not used the garbage collector takes
 
 	mu     sync.Mutex
 	clock  uint64
@@ -181,16 +182,43 @@ func (c *cache) read(ctx context.Context, claim Claim, index, end uint32, limit,
 		return nil, Fatal(err)
 	}
 	payloads := max(limit-int64(end-index)*perRecord, limit/4)
-	elements, err := c.stream.Read(ctx, claim.ID, index, end-index, payloads)
+	elements, in, err := c.elements(ctx, claim.ID, index, end-index, payloads)
 	if err != nil || len(elements) == 0 {
 		c.store.mem.give(reserved)
 		return nil, err
 	}
-	d := decoding{kind: c.stream.Kind(), format: c.stream.Format(), claim: claim, shape: shape}
+	d := decoding{kind: c.stream.Kind(), format: c.stream.Format(), claim: claim, shape: shape, room: in}
 	ch := d.chunk(index, elements)
 	c.store.mem.adjust(ch.bytes - reserved)
 	c.learn(elements)
 	return ch, nil
+}
+
+// elements reads, into memory that is used again where that is possible and worth it.
+func (c *cache) elements(ctx context.Context, claim ClaimID, index, n uint32, limit int64) ([]Element, *room, error) {
+	r, ok := c.stream.(ArenaReader)
+	if !ok || n < roomy || c.stream.Kind() != Analytics {
+		list, err := c.stream.Read(ctx, claim, index, n, limit)
+		return list, nil, err
+	}
+	in, _ := c.store.rooms.Get().(*room)
+	if in == nil {
+		in = new(room)
+	}
+	list, err := r.ReadInto(ctx, claim, index, n, limit, &in.arena)
+	if err != nil || len(list) == 0 {
+		c.store.leave(in)
+		return nil, nil, err
+	}
+	return list, in, nil
+}
+
+// leave gives a room back, which nobody may look into any more.
+func (s *store) leave(r *room) {
+	if r != nil {
+		r.empty()
+		s.rooms.Put(r)
+	}
 }
 
 // learn remembers the largest element that was read last: one as large may be next, and it comes as a whole.
@@ -224,6 +252,7 @@ func (c *cache) drop(ch *chunk) {
 	}
 	c.mu.Unlock()
 	if free {
+		c.store.leave(ch.room)
 		c.store.mem.give(ch.bytes)
 	}
 }

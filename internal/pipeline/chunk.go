@@ -16,6 +16,7 @@ type chunk struct {
 	items    []Item
 	dead     []deadElement // ascending by index: poison and absurd times, dead for every sink
 	bytes    int64
+	room     *room // what the items lie in, to be used again; nil: their own
 
 	letters sync.Mutex // held while the dead letters are being stored
 	stored  bool
@@ -43,25 +44,63 @@ type decoding struct {
 	format record.Format
 	claim  Claim
 	shape  *shaped
+	room   *room // nil: every chunk has memory of its own
+}
+
+// room is the memory of a chunk, used again by a later one when no lane holds the first.
+type room struct {
+	arena Arena
+	recs  []record.Record
+	items []Item
+}
+
+// roomy is the number of elements from which on a chunk's memory is worth to be kept. A chunk of fewer has its own, so
+// that a trickle on many lists does not hold a large room for each of them.
+const roomy = record.Span / 4
+
+// empty makes the room free.
+func (r *room) empty() {
+	r.arena.Reset()
+	clear(r.recs)
+	clear(r.items)
+	r.items = r.items[:0]
+}
+
+// space returns room for n records and their items.
+func (r *room) space(n int) ([]record.Record, []Item) {
+	if r == nil {
+		return make([]record.Record, n), make([]Item, 0, n)
+	}
+	if cap(r.recs) < n {
+		r.recs, r.items = make([]record.Record, n), make([]Item, 0, n)
+	}
+	r.recs = r.recs[:n]
+	return r.recs, r.items[:0]
 }
 
 func (d *decoding) chunk(from uint32, elements []Element) *chunk {
 	c := &chunk{claim: d.claim.ID, from: from, to: from + uint32(len(elements))}
-	c.items = make([]Item, 0, len(elements))
+	c.room = d.room
 	if d.kind == Uptime {
 		d.uptimes(c, elements)
 	} else {
 		d.records(c, elements)
 	}
 	for i := range elements {
-		c.bytes += int64(len(elements[i].Payload)) + perRecord
+		c.bytes += int64(len(elements[i].Payload))
 	}
+	if d.room != nil {
+		c.bytes = max(c.bytes, d.room.arena.used)
+		d.room.items = c.items
+	}
+	c.bytes += int64(len(elements)) * perRecord
 	return c
 }
 
 func (d *decoding) records(c *chunk, elements []Element) {
 	var dec record.Decoder
-	recs := make([]record.Record, len(elements))
+	recs, items := d.room.space(len(elements))
+	c.items = items
 	for i := range elements {
 		el, index, r := &elements[i], c.from+uint32(i), &recs[i]
 		if err := decodable(el); err != nil {
@@ -83,6 +122,7 @@ func (d *decoding) records(c *chunk, elements []Element) {
 
 func (d *decoding) uptimes(c *chunk, elements []Element) {
 	ups := make([]record.Uptime, len(elements))
+	c.items = make([]Item, 0, len(elements))
 	for i := range elements {
 		el, index, u := &elements[i], c.from+uint32(i), &ups[i]
 		err := decodable(el)

@@ -65,6 +65,13 @@ type Stream interface {
 	Members(sink string) Members
 }
 
+// ArenaReader is a Stream that can read into memory which is used again.
+type ArenaReader interface {
+	// ReadInto is Stream.Read, but for where the elements lie: in the arena, as far as they fit its blocks. They are
+	// gone with the arena's next use.
+	ReadInto(ctx context.Context, claim ClaimID, index, max uint32, limit int64, into *Arena) ([]Element, error)
+}
+
 // Element is one list element.
 type Element struct {
 	Payload []byte

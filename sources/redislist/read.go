@@ -35,6 +35,7 @@ type reading struct {
 	limit  int64
 	offset uint32
 	ord    *record.Ordinals
+	arena  *pipeline.Arena // nil: elements lie in memory of their own
 
 	pos  uint32 // next index
 	out  []pipeline.Element
@@ -45,9 +46,17 @@ type reading struct {
 
 // Read implements pipeline.Stream.
 func (st *stream) Read(ctx context.Context, claim pipeline.ClaimID, index, count uint32, limit int64) ([]pipeline.Element, error) {
+	return st.ReadInto(ctx, claim, index, count, limit, nil)
+}
+
+// ReadInto implements pipeline.ArenaReader; without an arena it is Read.
+func (st *stream) ReadInto(ctx context.Context, claim pipeline.ClaimID, index, count uint32, limit int64, into *pipeline.Arena) ([]pipeline.Element, error) {
 	rd, err := st.plannedRead(claim, index, count, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read list %s: %w", st.list.name, err)
+	}
+	if rd.arena = into; into != nil {
+		rd.out = into.List(int(rd.end - rd.index))
 	}
 	for try := 0; ; try++ {
 		err = st.read(ctx, rd, try > 0)
@@ -101,6 +110,10 @@ func (st *stream) plannedRead(id pipeline.ClaimID, index, count uint32, limit in
 func (rd *reading) restart() {
 	rd.ord, rd.from = &record.Ordinals{}, rd.index-rd.index%record.Span
 	rd.pos, rd.out, rd.size, rd.full, rd.left = rd.from, nil, 0, false, ""
+	if rd.arena != nil {
+		rd.arena.Reset()
+		rd.out = rd.arena.List(int(rd.end - rd.index))
+	}
 }
 
 // read reads chunk after chunk until what was asked for is there. fresh asks for a new connection.
@@ -135,6 +148,8 @@ func (st *stream) readOver(ctx context.Context, fresh bool, f func(*readConn) (k
 }
 
 func (st *stream) readChunks(c *readConn, rd *reading) (keep bool, err error) {
+	c.r.arena = rd.arena
+	defer func() { c.r.arena = nil }()
 	for keep = true; !rd.full && rd.pos < rd.end; {
 		before, had := rd.pos, rd.size
 		keep, err = c.chunk(rd, st.chunk(rd))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 
+	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
 
@@ -25,8 +26,9 @@ var errProtocol = errors.New("the server answered against its protocol")
 type respReader struct {
 	br     *bufio.Reader
 	hasher *record.Hasher
-	cut    int64  // elements above it are cut
-	block  []byte // rest of the block that payloads are cut from
+	cut    int64           // elements above it are cut
+	block  []byte          // rest of the block that payloads are cut from
+	arena  *pipeline.Arena // what they are cut from in its place while it is set
 }
 
 func newRespReader(r io.Reader, cut int64) *respReader {
@@ -176,6 +178,9 @@ func (r *respReader) keep(n int64, more uint32) ([]byte, error) {
 
 // cutBlock returns n bytes that nobody else has.
 func (r *respReader) cutBlock(n int, more uint32) []byte {
+	if r.arena != nil {
+		return r.arena.Cut(n, int(min(more, blockSize))*n)
+	}
 	if n > len(r.block) {
 		r.block = make([]byte, max(n, min(int(min(more, blockSize))*n+n, blockSize)))
 	}
