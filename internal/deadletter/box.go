@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sluice/internal/pipeline"
 )
 
@@ -117,6 +119,9 @@ func (b *Box) next() error {
 		}
 		if err != nil {
 			return err
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil { // keeps Remove from it
+			return errors.Join(err, f.Close())
 		}
 		b.file, b.size = f, 0
 		return syncDir(b.dir)

@@ -29,7 +29,6 @@ type world struct {
 	now   time.Time
 	rules Rules
 	heaps []heap
-	size  int64 // of the capped collection
 	claim time.Time
 }
 

@@ -133,7 +133,8 @@ func number(s string) int64 {
 // maxOrgs bounds how many organisations of an index are told apart; the others' documents go with the longest rule.
 const maxOrgs = 10_000
 
-// organisations splits what is in an index by organisation. The search refreshes an index that was idle.
+// organisations splits what is in an index by organisation. What was written last is seen only after a refresh; a service
+// that has none (Serverless) shows it by itself after some seconds.
 func (s *Store) organisations(ctx context.Context, it plan.Item) ([]plan.Item, error) {
 	var res struct {
 		Hits struct {
@@ -153,6 +154,9 @@ func (s *Store) organisations(ctx context.Context, it plan.Item) ([]plan.Item, e
 	}
 	body := map[string]any{"size": 0, "track_total_hits": true, "aggs": map[string]any{
 		"orgs": map[string]any{"terms": map[string]any{"field": "org_id", "size": maxOrgs, "missing": ""}}}}
+	if status, err := s.admin.Call(ctx, http.MethodPost, "/"+it.Target+"/_refresh", nil, nil); status == 0 || status >= 500 {
+		return nil, fmt.Errorf("refresh index %s: %w", it.Target, err)
+	}
 	if _, err := s.admin.Call(ctx, http.MethodPost, "/"+it.Target+"/_search", body, &res); err != nil {
 		// without the sink's template the field may be text; who has what is not known then
 		s.o.Log.Warn("organisations of an index cannot be told apart", "index", it.Target, "err", err)

@@ -81,7 +81,7 @@ func TestIndicesAndDocuments(t *testing.T) {
 		for range n {
 			fmt.Fprintf(&b, "{\"index\":{}}\n{\"org_id\":%q}\n", org)
 		}
-		call(t, "POST", url+"/"+prefix+"-"+index+"/_bulk?refresh=true", b.String())
+		call(t, "POST", url+"/"+prefix+"-"+index+"/_bulk", b.String())
 	}
 	put("2026.08.01", "a", 3) // past everything
 	put("2026.08.01", "b", 2)
@@ -158,6 +158,8 @@ func (f *ismStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			{"index": "x-2026.01.02", "status": "open", "docs.count": "1", "store.size": "10"}})
 	case strings.HasPrefix(r.URL.Path, "/_cat/allocation"):
 		say(404, map[string]any{})
+	case strings.HasSuffix(r.URL.Path, "/_refresh"):
+		say(200, map[string]any{})
 	case strings.HasSuffix(r.URL.Path, "/_search"):
 		say(200, map[string]any{"hits": map[string]any{"total": map[string]any{"value": 1}},
 			"aggregations": map[string]any{"orgs": map[string]any{"buckets": []any{map[string]any{"key": "a", "doc_count": 1}}}}})

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"sluice/internal/config"
+	"sluice/internal/units"
+	"sluice/retention/plan"
+)
+
+// retainRules are the configured rules as the planner takes them.
+func retainRules(c config.Retention) plan.Rules {
+	r := plan.Rules{
+		Keep: map[plan.Kind]time.Duration{
+			plan.Archive: c.Archive.Keep.D(), plan.Raw: c.Raw.Keep.D(), plan.Search: c.Search.Keep.D(),
+			plan.DeadLetters: c.DeadLetters.Keep.D(),
+		},
+		Widths: retainWidths(c.Aggregate.Keep), RollUp: c.Aggregate.RollUp, Floor: c.Floor.D(),
+		CappedSize: int64(c.Raw.CappedSize), Organisations: map[string]plan.OrgRules{},
+	}
+	for org, o := range c.Organisations {
+		or := plan.OrgRules{Keep: map[plan.Kind]time.Duration{}}
+		for kind, k := range map[plan.Kind]*config.Keep{plan.Archive: o.Archive, plan.Raw: o.Raw, plan.Search: o.Search} {
+			if k != nil {
+				or.Keep[kind] = k.Keep.D()
+			}
+		}
+		if o.Aggregate != nil {
+			or.Widths = retainWidths(o.Aggregate.Keep)
+		}
+		r.Organisations[org] = or
+	}
+	for _, h := range c.Holds {
+		r.Holds = append(r.Holds, plan.Hold{Org: h.Org, From: h.From.Time, To: h.To.Time, Reason: h.Reason})
+	}
+	return r
+}
+
+// retainWidths are the spans by bucket width; names that are none are refused with the configuration.
+func retainWidths(named map[string]units.Duration) map[time.Duration]time.Duration {
+	out := map[time.Duration]time.Duration{}
+	for name, keep := range named {
+		if w, err := units.ParseDuration(name); err == nil {
+			out[w.D()] = keep.D()
+		}
+	}
+	return out
+}
+
+// retainNotes say what of the rules this version does not do.
+func retainNotes(cfg *config.Config) []string {
+	c := cfg.Retention
+	notes := []string{"spool: nothing is spooled in this version, so that retention.spool has nothing to do"}
+	for _, org := range sortedKeys(c.Organisations) {
+		if a := c.Organisations[org].Archive; a != nil && a.Keep > 0 && (c.Archive.Keep == 0 || a.Keep < c.Archive.Keep) {
+			notes = append(notes, fmt.Sprintf("retention.organisations.%s.archive.keep is shorter than that of the others: "+
+				"taking one organisation's rows out of objects is not in this version, they go with the whole day", org))
+		}
+	}
+	for _, name := range sortedKeys(cfg.Sinks) {
+		switch cfg.Sinks[name].Type {
+		case "sqlite":
+			notes = append(notes, name+": retention in sqlite is not in this version")
+		case "mongo-aggregate", "mongo-raw":
+			if len(c.Holds) > 0 {
+				notes = append(notes, name+": holds keep what retention would delete; they stop neither a capped collection that turns over "+
+					"nor the expiry of documents at their expireAt, which the server does by itself")
+			}
+		}
+	}
+	return notes
+}
