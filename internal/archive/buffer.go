@@ -1,8 +1,9 @@
 package archive
 
 import (
+	"crypto/sha256"
 	"fmt"
-	"io"
+	"hash"
 	"os"
 	"slices"
 	"time"
@@ -10,20 +11,26 @@ import (
 	"sluice/internal/record"
 )
 
-// Bounds of the memory that a range's rows take before they go to its file. With the eleven lists of a source and their
-// twins that is some 6 MiB.
+// Bounds of the memory that rows take before they are compressed and go to their range's file. Ranges share rowMemory:
+// the more rows are compressed at once, the smaller they become.
 const (
-	bufferLimit = 256 << 10 // a range's rows in memory
-	directWrite = 64 << 10  // a run of rows of this size goes to the file without a stop in a buffer
-	keptHours   = 4         // up to so many hours keep their empty buffers for what comes next
+	rowMemory   = 8 << 20   // of all ranges
+	bufferLimit = 256 << 10 // of one, at least, however many there are
+	directWrite = 64 << 10  // beyond it a buffer is not kept for what comes next, where hours are many
 )
 
-// buffer holds the uncompressed rows of a range, by hour, in memory while they are few and else in one temporary file.
+// rowLimit is what each of n ranges may hold.
+func rowLimit(n int) int64 { return min(max(rowMemory/int64(max(n, 1)), bufferLimit), pieceSize) }
+
+// buffer holds the rows of a range, by hour: in memory while they are few, else compressed in one temporary file.
 type buffer struct {
 	dir   string
+	kind  Compression
+	pack  *packer // shared with other ranges
 	hours map[hour]*hourRows
+	limit int64 // of held
 	held  int64 // bytes in memory
-	bytes int64 // bytes in all
+	bytes int64 // bytes in all, not compressed
 
 	file *os.File
 	off  int64
@@ -31,9 +38,10 @@ type buffer struct {
 
 // hourRows are the rows of one hour, in the order of their positions.
 type hourRows struct {
-	parts   []extent // in the file
-	mem     []byte   // behind them
-	bytes   int64
+	parts   []extent  // in the file, compressed
+	mem     []byte    // behind them, not compressed
+	bytes   int64     // in all, not compressed
+	sum     hash.Hash // SHA-256 of header and rows, not compressed
 	records int64
 	first   time.Time
 	last    time.Time
@@ -70,7 +78,8 @@ func (b *buffer) add(r run) {
 	}
 	h := b.hours[r.hour]
 	if h == nil {
-		h = &hourRows{first: r.first, last: r.last}
+		h = &hourRows{first: r.first, last: r.last, sum: sha256.New()}
+		h.sum.Write(AppendHeader(nil))
 		b.hours[r.hour] = h
 	}
 	if r.first.Before(h.first) {
@@ -81,8 +90,9 @@ func (b *buffer) add(r run) {
 	}
 	h.records += r.n
 	h.bytes += int64(len(r.rows))
+	h.sum.Write(r.rows)
 	b.bytes += int64(len(r.rows))
-	if len(r.rows) >= directWrite && b.spill(h) == nil && b.write(h, r.rows) == nil {
+	if int64(len(r.rows)) >= b.limit/2 && b.spill(h) == nil && b.write(h, r.rows) == nil {
 		return
 	}
 	h.mem = append(h.mem, r.rows...)
@@ -91,7 +101,7 @@ func (b *buffer) add(r run) {
 
 // relieve moves what is in memory to the file once it is more than the limit.
 func (b *buffer) relieve() error {
-	if b.held <= bufferLimit {
+	if b.held <= b.limit {
 		return nil
 	}
 	for _, h := range b.hours {
@@ -112,26 +122,47 @@ func (b *buffer) spill(h *hourRows) error {
 	}
 	b.held -= int64(len(h.mem))
 	h.mem = h.mem[:0]
-	if cap(h.mem) > directWrite || len(b.hours) > keptHours {
+	if cap(h.mem) > directWrite && len(b.hours) > 1 {
 		h.mem = nil
 	}
 	return nil
 }
 
-// write appends to the file. A write that fails half-way leaves bytes that no extent names.
+// write appends all of the rows to the file, piece by piece, or none of them.
 func (b *buffer) write(h *hourRows, rows []byte) error {
+	before, last := len(h.parts), extent{}
+	if before > 0 {
+		last = h.parts[before-1]
+	}
+	for piece := range slices.Chunk(rows, pieceSize) {
+		packed, err := b.pack.pack(b.kind, piece)
+		if err == nil {
+			err = b.append(h, packed)
+		}
+		if err != nil {
+			if h.parts = h.parts[:before]; before > 0 {
+				h.parts[before-1] = last
+			}
+			return fmt.Errorf("gather rows: %w", err)
+		}
+	}
+	return nil
+}
+
+// append writes to the file. A write that fails half-way leaves bytes that no extent names.
+func (b *buffer) append(h *hourRows, packed []byte) error {
 	if b.file == nil {
 		f, err := os.CreateTemp(b.dir, "rows-*")
 		if err != nil {
-			return fmt.Errorf("gather rows: %w", err)
+			return err
 		}
 		b.file = f
 	}
-	n, err := b.file.WriteAt(rows, b.off)
+	n, err := b.file.WriteAt(packed, b.off)
 	at := b.off
 	b.off += int64(n)
 	if err != nil {
-		return fmt.Errorf("gather rows: %w", err)
+		return err
 	}
 	if last := len(h.parts) - 1; last >= 0 && h.parts[last].off+h.parts[last].n == at {
 		h.parts[last].n += int64(n)
@@ -139,17 +170,6 @@ func (b *buffer) write(h *hourRows, rows []byte) error {
 	}
 	h.parts = append(h.parts, extent{at, int64(n)})
 	return nil
-}
-
-// copyTo writes an hour's rows in order.
-func (b *buffer) copyTo(w io.Writer, h *hourRows) error {
-	for _, p := range h.parts {
-		if _, err := io.Copy(w, io.NewSectionReader(b.file, p.off, p.n)); err != nil {
-			return fmt.Errorf("read gathered rows: %w", err)
-		}
-	}
-	_, err := w.Write(h.mem)
-	return err
 }
 
 // sorted are the hours in order.
@@ -167,7 +187,7 @@ func (b *buffer) drop() {
 	if b.file != nil {
 		discard(b.file)
 	}
-	*b = buffer{dir: b.dir}
+	*b = buffer{dir: b.dir, kind: b.kind, pack: b.pack, limit: b.limit}
 }
 
 // discard closes and removes a temporary file. What fails is found and removed when the gatherer opens next.

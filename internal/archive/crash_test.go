@@ -109,9 +109,8 @@ func TestOtherBytesSameRows(t *testing.T) {
 			o.Level, o.Dir = 9, t.TempDir()
 			g2 := gathererOver(t, s, o)
 			mustAdd(t, g2, batchOf(m, g2, 1, 0, 3000, sameHour))
-			up := uploader{dir: o.Dir, comp: compressor{level: o.Level}}
 			r := g2.ranges[testStream]
-			body, _, err := up.build(r, r.rows.hours[hourOf(nine)])
+			body, _, err := r.object(r.rows.hours[hourOf(nine)])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +119,6 @@ func TestOtherBytesSameRows(t *testing.T) {
 					t.Fatal("both levels make objects of one size: the case proves nothing")
 				}
 			}
-			body.drop()
 			mustFlush(t, g2, m)
 			wantPositions(t, s, 0, 3000)
 			if len(before) != 1 || len(s.objects) != 2 {

@@ -198,15 +198,14 @@ func FuzzMembers(f *testing.F) {
 
 func compressed(t testing.TB, kind Compression, content []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	var c compressor
-	w, err := c.writer(kind, &b)
-	if err != nil {
-		t.Fatal(err)
+	var p packer
+	var out []byte
+	for _, half := range [][]byte{content[:len(content)/2], content[len(content)/2:]} {
+		b, err := p.pack(kind, half)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, b...)
 	}
-	_, err = w.Write(content)
-	if err := errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return out
 }

@@ -30,11 +30,11 @@ type gathered struct {
 
 // begin starts a range with the batch that is its first. When the registry has a recorded range that begins here, it is
 // that one, under the layout it was recorded with.
-func begin(b *pipeline.Batch, layout Layout, dir string) (*gathered, error) {
+func begin(b *pipeline.Batch, layout Layout, dir string, pack *packer) (*gathered, error) {
 	r := &gathered{
 		stream: b.Stream, shapeKey: b.Shape.Key, record: b.Shape.Record, registry: b.Members,
 		members: members{Layout: layout, Region: b.Shape.Record.Region},
-		from:    b.First(), to: b.First(), opened: time.Now(), rows: buffer{dir: dir},
+		from:    b.First(), to: b.First(), opened: time.Now(), rows: buffer{dir: dir, kind: layout.Compression, pack: pack},
 	}
 	if b.Members == nil {
 		return nil, fmt.Errorf("gather %s of %s: the stream cannot record members", b.Stream.List, b.Stream.Source)
@@ -52,6 +52,7 @@ func begin(b *pipeline.Batch, layout Layout, dir string) (*gathered, error) {
 		return nil, err
 	}
 	r.fixed, r.recorded, r.members = &m, true, tag
+	r.rows.kind = tag.Compression
 	return r, nil
 }
 

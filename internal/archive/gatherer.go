@@ -34,6 +34,7 @@ type Gatherer struct {
 	store   Store
 	enc     Encoder
 	scratch []byte
+	pack    *packer
 	ranges  map[pipeline.StreamID]*gathered
 }
 
@@ -43,7 +44,7 @@ const maxScratch = 4 << 20
 // NewGatherer makes a Gatherer. It does no I/O.
 func NewGatherer(o Options) *Gatherer {
 	o.Layout.Version = FormatVersion
-	return &Gatherer{o: o, ranges: make(map[pipeline.StreamID]*gathered)}
+	return &Gatherer{o: o, pack: &packer{level: o.Level}, ranges: make(map[pipeline.StreamID]*gathered)}
 }
 
 // OpenStore sets the store and empties the directory for temporary files. It may be repeated until something is
@@ -92,6 +93,7 @@ func (g *Gatherer) Add(_ context.Context, b *pipeline.Batch) (pipeline.Result, e
 		r.closed = true
 		return pipeline.Result{}, pipeline.ErrFull
 	}
+	r.rows.limit = rowLimit(len(g.ranges))
 	if err := r.rows.relieve(); err != nil {
 		return pipeline.Result{}, err
 	}
@@ -119,7 +121,7 @@ func (g *Gatherer) rangeFor(b *pipeline.Batch) (*gathered, error) {
 			return nil, fmt.Errorf("read the recorded shape of sink %s: %w", g.o.Sink, err)
 		}
 	}
-	return begin(b, layout, g.o.Dir)
+	return begin(b, layout, g.o.Dir, g.pack)
 }
 
 // gather encodes the batch's rows and puts them into the range, in runs of one hour.
@@ -174,7 +176,7 @@ func (g *Gatherer) Due() (first time.Time) {
 func (g *Gatherer) Flush(ctx context.Context, all bool) (pipeline.Progress, error) {
 	var p pipeline.Progress
 	var errs []error
-	up := uploader{store: g.store, dir: g.o.Dir, comp: compressor{level: g.o.Level}}
+	up := uploader{store: g.store}
 	for _, r := range g.dueRanges(all) {
 		r.closed = true
 		err := up.put(ctx, r)
@@ -211,6 +213,9 @@ func (g *Gatherer) Forget(id pipeline.StreamID) {
 	if r := g.ranges[id]; r != nil {
 		r.rows.drop()
 		delete(g.ranges, id)
+	}
+	if len(g.ranges) == 0 { // while nothing comes, no encoder holds memory
+		*g.pack = packer{level: g.o.Level}
 	}
 }
 

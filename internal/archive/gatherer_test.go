@@ -334,7 +334,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			b.Items[i].Record.RawResponse = strings.Repeat("QUJD", 60)
 		}
 		mustAdd(t, g, b)
-		if held := g.ranges[testStream].rows.held; held > bufferLimit {
+		if held := g.ranges[testStream].rows.held; held > rowLimit(1) {
 			t.Fatalf("%d bytes are held in memory", held)
 		}
 	}
@@ -362,7 +362,7 @@ func TestFullDiskLosesNothing(t *testing.T) {
 			break
 		}
 	}
-	if held := g.ranges[testStream].rows.held; next == 100_000 || held > 2*bufferLimit {
+	if held := g.ranges[testStream].rows.held; next == 100_000 || held > 2*rowLimit(1) {
 		t.Fatalf("%d rows were taken, %d bytes are held", next, held)
 	}
 	if err := os.Mkdir(o.Dir, 0o700); err != nil {
@@ -377,7 +377,7 @@ func TestForgetAndOpenEmptyTheDirectory(t *testing.T) {
 	s, m := newMemStore(), &registry{}
 	o := small(t)
 	g := gathererOver(t, s, o)
-	mustAdd(t, g, batchOf(m, g, 1, 0, 5000, sameHour))
+	mustAdd(t, g, batchOf(m, g, 1, 0, 40_000, sameHour))
 	if filesIn(t, o.Dir) == 0 {
 		t.Fatal("nothing was spilled")
 	}

@@ -2,75 +2,105 @@ package archive
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 
 	"sluice/internal/pipeline"
 )
 
-// body is a compressed object, in memory or in a temporary file.
+// body is a compressed object: its pieces, in memory and in the file of gathered rows, read as one.
 type body struct {
-	io.ReadSeeker
-	size int64
-	file *os.File
+	parts []part
+	size  int64
+	off   int64
 }
 
-func (b *body) drop() {
-	if b.file != nil {
-		discard(b.file)
+// part is a stretch of an object.
+type part struct {
+	from io.ReaderAt
+	off  int64 // in from
+	at   int64 // in the object
+	n    int64
+}
+
+func (b *body) add(from io.ReaderAt, off, n int64) {
+	if n > 0 {
+		b.parts = append(b.parts, part{from, off, b.size, n})
+		b.size += n
 	}
 }
 
-// smallObject is up to which size of rows an object is made in memory.
-const smallObject = 1 << 20
-
-// build compresses an hour's rows and describes them.
-func (u *uploader) build(r *gathered, rows *hourRows) (*body, *Manifest, error) {
-	b := &body{}
-	var mem bytes.Buffer
-	var out io.Writer = &mem
-	if rows.bytes > smallObject {
-		f, err := os.CreateTemp(u.dir, "object-*")
-		if err != nil {
-			return nil, nil, fmt.Errorf("compress gathered rows: %w", err)
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	i, ok := slices.BinarySearchFunc(b.parts, b.off, func(p part, off int64) int {
+		switch {
+		case off < p.at:
+			return 1
+		case off >= p.at+p.n:
+			return -1
 		}
-		b.file, out = f, f
+		return 0
+	})
+	if !ok {
+		return 0, io.EOF
 	}
-	counted := &counter{w: out}
-	m, err := u.compress(counted, r, rows)
-	if err != nil {
-		b.drop()
+	c := &b.parts[i]
+	within := b.off - c.at
+	n, err := c.from.ReadAt(p[:min(int64(len(p)), c.n-within)], c.off+within)
+	b.off += int64(n)
+	if n > 0 {
+		return n, nil
+	}
+	if err == io.EOF { // the file is shorter than what was written to it
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, err
+}
+
+// Seek implements io.Seeker.
+func (b *body) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.off
+	case io.SeekEnd:
+		offset += b.size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek to %d", offset)
+	}
+	b.off = offset
+	return offset, nil
+}
+
+// object puts an hour's pieces together and describes them. The body is valid as long as the buffer is not changed.
+func (r *gathered) object(rows *hourRows) (*body, *Manifest, error) {
+	b := &body{}
+	if err := r.rows.inMemory(b, AppendHeader(nil)); err != nil {
 		return nil, nil, err
 	}
-	b.size, b.ReadSeeker = counted.n, b.file
-	if b.file == nil {
-		b.ReadSeeker = bytes.NewReader(mem.Bytes())
+	for _, p := range rows.parts {
+		b.add(r.rows.file, p.off, p.n)
 	}
+	if err := r.rows.inMemory(b, rows.mem); err != nil {
+		return nil, nil, err
+	}
+	m := r.manifest(rows)
+	m.Bytes, m.SHA256 = int64(len(AppendHeader(nil)))+rows.bytes, hex.EncodeToString(rows.sum.Sum(nil))
 	return b, m, nil
 }
 
-func (u *uploader) compress(w io.Writer, r *gathered, rows *hourRows) (*Manifest, error) {
-	comp, err := u.comp.writer(r.members.Compression, w)
-	if err != nil {
-		return nil, err
+// inMemory appends what is not compressed yet to an object.
+func (b *buffer) inMemory(to *body, rows []byte) error {
+	for piece := range slices.Chunk(rows, pieceSize) {
+		packed, err := b.pack.pack(b.kind, piece)
+		if err != nil {
+			return fmt.Errorf("compress gathered rows: %w", err)
+		}
+		to.add(bytes.NewReader(bytes.Clone(packed)), 0, int64(len(packed)))
 	}
-	hash := sha256.New()
-	content := &counter{w: io.MultiWriter(hash, comp)}
-	if _, err = content.Write(AppendHeader(nil)); err == nil {
-		err = r.rows.copyTo(content, rows)
-	}
-	if end := comp.Close(); err == nil {
-		err = end
-	}
-	if err != nil {
-		return nil, fmt.Errorf("compress gathered rows: %w", err)
-	}
-	m := r.manifest(rows)
-	m.Bytes, m.SHA256 = content.n, hex.EncodeToString(hash.Sum(nil))
-	return m, nil
+	return nil
 }
 
 // manifest describes an hour's rows, but for their bytes and hash.
@@ -88,15 +118,4 @@ func (r *gathered) manifest(rows *hourRows) *Manifest {
 		DropBodies: shape.DropBodies, Accept: shape.Accept, Compression: r.members.Compression,
 		Region: r.members.Region, Source: r.stream.Source, List: r.stream.List, Lineage: r.stream.Lineage,
 	}
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }

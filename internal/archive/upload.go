@@ -28,8 +28,6 @@ func onlyStream(err error) bool {
 // uploader puts closed ranges into the store, one after another.
 type uploader struct {
 	store Store
-	dir   string
-	comp  compressor
 }
 
 // put makes a range durable. It goes on where an earlier call failed. A range without rows is recorded as well: else the
@@ -96,11 +94,10 @@ func (r *gathered) recordMembers(ctx context.Context) error {
 
 // putHour uploads the object of an hour and then its manifest.
 func (u *uploader) putHour(ctx context.Context, r *gathered, h hour, rows *hourRows) error {
-	body, m, err := u.build(r, rows)
+	body, m, err := r.object(rows)
 	if err != nil {
 		return err
 	}
-	defer body.drop()
 	m.Key = Partition(r.members.Prefix, r.members.Region, h.time()) + m.Object
 	there, created, err := u.store.PutIfAbsent(ctx, m.Key, body, body.size, m.SHA256)
 	if err != nil {
