@@ -158,3 +158,19 @@ func (a Archive) count(ctx context.Context, s *Selection, m *format.Manifest) (n
 	})
 	return n, err
 }
+
+// Expected is the number of records of the objects that a selection touches, from their manifests: never less than what
+// is chosen.
+func (a Archive) Expected(ctx context.Context, s *Selection) (n int64, err error) {
+	for h, err := range a.Hours(ctx, s.From, s.To) {
+		if err != nil {
+			return n, err
+		}
+		for _, m := range h.Manifests {
+			if m.Touches(s.From, s.To) {
+				n += m.Records
+			}
+		}
+	}
+	return n, nil
+}

@@ -67,14 +67,20 @@ func among[T comparable](list []T, v T) bool {
 	return len(list) == 0
 }
 
-// passes tells whether a sink's own filters let a record through.
-func passes(f *pipeline.Filters, r *record.Record) bool {
-	if f == nil {
+// Filter is a sink's own filters. The zero value lets everything through.
+type Filter struct{ f *pipeline.Filters }
+
+// NewFilter makes a Filter; nil lets everything through.
+func NewFilter(f *pipeline.Filters) Filter { return Filter{f} }
+
+// Passes tells whether the sink gets a record.
+func (f Filter) Passes(r *record.Record) bool {
+	if f.f == nil {
 		return true
 	}
 	code := int(r.ResponseCode)
-	return among(f.OrgIDs, r.OrgID) && among(f.APIIDs, r.APIID) && among(f.ResponseCodes, code) &&
-		!named(f.SkipOrgIDs, r.OrgID) && !named(f.SkipAPIIDs, r.APIID) && !named(f.SkipResponseCodes, code)
+	return among(f.f.OrgIDs, r.OrgID) && among(f.f.APIIDs, r.APIID) && among(f.f.ResponseCodes, code) &&
+		!named(f.f.SkipOrgIDs, r.OrgID) && !named(f.f.SkipAPIIDs, r.APIID) && !named(f.f.SkipResponseCodes, code)
 }
 
 func named[T comparable](list []T, v T) bool { return len(list) > 0 && among(list, v) }
