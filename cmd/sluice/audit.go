@@ -122,7 +122,7 @@ func (a *audit) text(w io.Writer) error {
 		fmt.Fprintln(w, "strange:", s)
 	}
 	if n := a.waiting(); n > 0 {
-		fmt.Fprintf(w, "%d more wait in lists, taken by nobody yet\n", n)
+		fmt.Fprintf(w, "%d records wait in lists, taken by nobody yet\n", n)
 	}
 	verdict := "the ledger is balanced"
 	if !a.Balanced {

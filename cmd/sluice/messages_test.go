@@ -97,7 +97,7 @@ func TestReleaseOfNothingSaysSo(t *testing.T) {
 func TestAuditSaysWhatWaitsInLists(t *testing.T) {
 	a := &audit{Balanced: true, Sources: map[string][]redislist.ListAudit{"main": {{List: "l", Waiting: 7}}}}
 	var b strings.Builder
-	if err := a.text(&b); err != nil || !strings.Contains(b.String(), "7 more wait in lists") {
+	if err := a.text(&b); err != nil || !strings.Contains(b.String(), "7 records wait in lists") {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }

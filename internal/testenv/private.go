@@ -33,9 +33,6 @@ func own(t testing.TB, server *launch.Server, err error) private {
 	return p
 }
 
-// Stop ends the server in good order and waits until it is gone.
-func (p private) Stop() { p.t.Helper(); p.must(p.server.Stop()) }
-
 // Kill ends the server with SIGKILL, as a crash does, and waits until it is gone.
 func (p private) Kill() { p.t.Helper(); p.must(p.server.Kill()) }
 
