@@ -86,7 +86,7 @@ func (p *Pipeline) owed(kind Kind) (Owed, error) {
 		cs.Sinks[s.Name] = shape
 		o.Sinks = append(o.Sinks, s.Name)
 		if l, ok := s.Sink.(local); ok && l.Local() {
-			o.Local = true
+			o.Local, o.LocalSinks = true, append(o.LocalSinks, s.Name)
 		}
 	}
 	slices.Sort(o.Sinks)

@@ -30,7 +30,9 @@ type Owed struct {
 	Sinks []string // names, sorted
 	Key   string   // hash of JSON
 	JSON  []byte   // canonical encoding of a ClaimShape
-	Local bool     // some of the sinks keep their store in the state directory's machine
+	Local bool     // some of the sinks keep their store on the state directory's machine
+
+	LocalSinks []string // which
 }
 
 // Claim is an open claim of a stream.

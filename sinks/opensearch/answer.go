@@ -133,8 +133,10 @@ func (r response) tooLargeOrBad() bool {
 	if r.status != http.StatusBadRequest {
 		return false
 	}
-	switch r.failure().Type {
-	case "illegal_argument_exception", "parse_exception", "parsing_exception", "x_content_parse_exception",
+	switch f := r.failure(); f.Type {
+	case "illegal_argument_exception": // the cluster's setting about index names in bulk requests concerns every record
+		return !f.mentions("explicit index")
+	case "parse_exception", "parsing_exception", "x_content_parse_exception",
 		"json_parse_exception", "json_e_o_f_exception", "mapper_parsing_exception", "action_request_validation_exception",
 		"not_x_content_exception", "stream_constraints_exception":
 		return true

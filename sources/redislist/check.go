@@ -36,7 +36,7 @@ const (
 // commands that the source needs. Every one is asked for with ACL DRYRUN where that is to be had.
 var commands = strings.Fields("ping info time type llen pttl lrange hget hmget hgetall hkeys exists wait eval evalsha " +
 	"hset hincrby hdel renamenx persist expire ltrim " +
-	"hsetnx rpush " + // these two put dead letters back
+	"hexists rpush " + // these two put dead letters back
 	"unlink") // the last, which removes what the others left
 
 // Check tries what a run needs and changes nothing but a key of its own, which it removes.
@@ -186,9 +186,9 @@ func (k *checker) sample(name string) []string {
 		return []string{name, reg}
 	case "lrange", "ltrim":
 		return []string{name, reg, "0", "-1"}
-	case "hget", "hmget", "hdel":
+	case "hget", "hmget", "hdel", "hexists":
 		return []string{name, reg, "f"}
-	case "hset", "hsetnx", "hincrby":
+	case "hset", "hincrby":
 		return []string{name, reg, "f", "1"}
 	case "renamenx":
 		return []string{name, k.list.name, reg}

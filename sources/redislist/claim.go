@@ -26,6 +26,7 @@ func (se *session) claims(ctx context.Context, sl *slot, p probe) error {
 		if err != nil || n == 0 {
 			return err
 		}
+		sl.claimed = true
 		open, _, _ := sl.st.summary()
 		sl.nextClaim = time.Now().Add(stretch(se.src.cfg.Claim.Interval.D(), open))
 		if int(n) < se.src.deps.BatchRecords || open >= openStep {

@@ -128,7 +128,10 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 		return nil, 0, fmt.Errorf("script take: %w", err)
 	}
 	reg, err := parseRegistry(fields)
-	return reg, seq, err
+	if err != nil { // a newer program's: it must be able to have its list
+		return nil, 0, errors.Join(err, giveBack(ctx, e, o, l))
+	}
+	return reg, seq, nil
 }
 
 // renew prolongs a lease.

@@ -3,6 +3,7 @@ package redislist
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
@@ -19,7 +20,10 @@ type Retry struct {
 
 // retryLua pushes a payload unless its key is remembered. It has none of the prelude: at maxmemory it is refused, and
 // the letter stays where it is.
-const retryLua = `if redis.call('HSETNX', KEYS[1], ARGV[1], '1') == 1 then redis.call('RPUSH', KEYS[2], ARGV[2]) end
+const retryLua = `if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+  redis.call('RPUSH', KEYS[2], ARGV[2])
+  redis.call('HSET', KEYS[1], ARGV[1], '1')
+end
 return 1`
 
 // owed is what a claim of the list made now owes.
@@ -28,13 +32,12 @@ func (l list) owed(d pipeline.Drain) pipeline.Owed {
 	if l.only == "" {
 		return o
 	}
-	for _, s := range o.Sinks {
-		if s == l.only {
-			o.Sinks = []string{s}
-			return o
-		}
+	if !slices.Contains(o.Sinks, l.only) {
+		return pipeline.Owed{}
 	}
-	return pipeline.Owed{}
+	o.Sinks = []string{l.only}
+	o.Local = slices.Contains(o.LocalSinks, l.only)
+	return o
 }
 
 // retriedKey remembers which letters went in.

@@ -51,6 +51,7 @@ type slot struct {
 	nextClaim time.Time
 	waiting   uint64
 	other     bool
+	claimed   bool // in this round
 }
 
 // runSession connects and works until ctx is done or the connection breaks. ok tells whether it worked at all.
@@ -195,8 +196,19 @@ func (se *session) scan(ctx context.Context) error {
 	return err
 }
 
-// visit does what is due on one list.
+// visit does what is due on one list. A list whose TTL runs out and that could not be claimed, for whatever reason, is
+// shielded: another's lease, or one given back, must not cost its records.
 func (se *session) visit(ctx context.Context, sl *slot, p probe) error {
+	sl.claimed = false
+	err := se.attend(ctx, sl, p)
+	if err != nil || sl.claimed || p.kind != "list" || p.ttl < 0 || p.ttl >= urgentTTL/2 || len(sl.list.owed(se.drain).Sinks) == 0 {
+		return err
+	}
+	return se.shield(ctx, sl, p.ttl)
+}
+
+// attend leases, renews and claims as it is due.
+func (se *session) attend(ctx context.Context, sl *slot, p probe) error {
 	sl.waiting = p.len
 	if p.kind != "none" && p.kind != "list" {
 		se.src.say("type "+sl.list.name, "a key has the name of a list and is none: it is left alone", "key", sl.list.name, "type", p.kind)

@@ -161,8 +161,12 @@ func (st *stream) Settle(ctx context.Context, sink string, ranges []pipeline.Set
 		return err
 	}
 	ranges, err := st.plan(sink, ranges)
-	if err != nil || len(ranges) == 0 {
+	if err != nil { // what is remembered here and there differs: the registry decides
+		st.close(err)
 		return err
+	}
+	if len(ranges) == 0 {
+		return nil
 	}
 	out, err := settle(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, sink, ranges)
 	if err != nil {
