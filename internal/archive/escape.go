@@ -2,9 +2,11 @@ package archive
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -17,18 +19,23 @@ const (
 
 // plain tells whether s can stand in a cell as it is: printable ASCII without quote, comma and backslash.
 func plain(s string) bool {
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-		control := (w - lows*0x20) & ^w
-		bad := w | control | equal(w, '"') | equal(w, ',') | equal(w, '\\') | equal(w, 0x7f)
-		if bad&highs != 0 {
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) // only read
+	for len(b) >= 8 {
+		w := binary.LittleEndian.Uint64(b)
+		// Eight bytes at once: beyond 0x7e, below 0x23 (quote, space, controls), comma, backslash. Carries and borrows
+		// between bytes come only from a byte that is marked itself.
+		bad := w | (w + lows) | (w-lows*0x23)&^w | equal(w, ',') | equal(w, '\\')
+		if bad&highs != 0 && !plainBytes(b[:8]) { // a space or an exclamation mark is fine
 			return false
 		}
+		b = b[8:]
 	}
-	for ; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == ',' || c == '\\' {
+	return plainBytes(b)
+}
+
+func plainBytes(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c >= 0x7f || c == '"' || c == ',' || c == '\\' {
 			return false
 		}
 	}
