@@ -54,9 +54,6 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 		}
 		for _, o := range h.Objects {
 			it.Bytes += o.Size
-			if o.Modified.After(it.Written) {
-				it.Written = o.Modified
-			}
 		}
 		for _, m := range h.Manifests {
 			it.Records += m.Records

@@ -41,8 +41,6 @@ type Item struct {
 
 	// Group joins items that hold the same records only once: their sum is held against the archive. Empty is one group.
 	Group string
-	// Written is when something was last written to it; zero: not known.
-	Written time.Time
 	// Emptied is when it was rolled up: nothing is counted in it any more. Zero: it was not.
 	Emptied time.Time
 	// Pinned says why the store itself cannot let go of it now; empty: it can.
