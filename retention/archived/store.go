@@ -39,7 +39,7 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 	inv := plan.Inventory{Store: s.name, Kind: plan.Archive, Free: s.free(), Ahead: "on its file system"}
 	s.covered = plan.Covered{Store: s.name, Hours: map[time.Time]int64{}, Partial: s.partial}
 	days := map[string]*plan.Item{}
-	small, orphans := 0, 0
+	small, orphans, broken := 0, 0, 0
 	for h, err := range archive.Hours(ctx, s.store, s.prefix, time.Time{}, time.Time{}) {
 		if err != nil {
 			s.covered.Err = err.Error()
@@ -63,6 +63,7 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 			small += len(h.Manifests)
 		}
 		orphans += len(h.Orphans)
+		broken += len(h.Broken)
 	}
 	for _, target := range sortedKeys(days) {
 		inv.Items = append(inv.Items, *days[target])
@@ -70,8 +71,11 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 	if small > 0 {
 		inv.Notes = append(inv.Notes, fmt.Sprintf("%d objects lie in hours that have several: joining them (compact_after, target_object) is not in this version", small))
 	}
-	if orphans > 0 {
-		inv.Notes = append(inv.Notes, fmt.Sprintf("%d objects have no manifest: on their way, or left by a crash; they do not count", orphans))
+	if broken > 0 {
+		inv.Notes = append(inv.Notes, fmt.Sprintf("%d manifests cannot be read; what they describe does not count, and keeps what other stores have of it", broken))
+	}
+	if orphans > broken {
+		inv.Notes = append(inv.Notes, fmt.Sprintf("%d objects have no manifest: on their way, or left by a crash; they do not count", orphans-broken))
 	}
 	return inv, nil
 }

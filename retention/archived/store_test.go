@@ -142,6 +142,16 @@ func TestVerifiedOnce(t *testing.T) {
 	if err := verify(); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("a missing object: %v", err)
 	}
+	manifest := strings.TrimSuffix(key, ".csv") + ".manifest.json"
+	if err := os.WriteFile(filepath.Join(root, manifest), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); err == nil || !strings.Contains(err.Error(), "not known") {
+		t.Errorf("a manifest that cannot be read: %v", err)
+	}
+	if inv, err := s.Inventory(t.Context(), at); err != nil || len(s.Covered().Hours) != 0 || len(inv.Notes) != 1 {
+		t.Errorf("a manifest that cannot be read: %+v, %v", inv, err)
+	}
 }
 
 type counting struct {

@@ -16,6 +16,9 @@ func (s *Store) Verify(ctx context.Context, from, to time.Time, seen *apply.Veri
 		if err != nil {
 			return err
 		}
+		if len(h.Broken) > 0 {
+			return fmt.Errorf("what a manifest describes is not known: %w", h.Broken[0].Err)
+		}
 		at := map[string]archive.Info{}
 		for _, o := range h.Objects {
 			at[o.Key] = o
