@@ -12,7 +12,7 @@ import (
 
 // openSearchHeap is enough for tests, and little enough to run beside the
 // other servers on a small machine.
-const openSearchHeap = "512m"
+const openSearchHeap = "1g"
 
 // OpenSearch starts a single OpenSearch node with its data in dir, from the
 // jars in the directory jars.
