@@ -40,7 +40,7 @@ func generateCommand(e *environment) *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&o.records, "records", 0, "how many records, then end")
-	f.StringVar(&o.rate, "rate", "", "records a second, like 500/s, until it is interrupted")
+	f.StringVar(&o.rate, "rate", "", "records a second on an average hour (the day has its curve, and spikes), like 500/s, until it is interrupted")
 	f.StringVar(&o.redis, "redis", "127.0.0.1:6379", "host:port of the Redis, or its URL, redis://user:password@host:port/db (rediss:// for TLS)")
 	f.StringVar(&o.format, "format", "msgpack", "msgpack or protobuf")
 	f.StringVar(&o.prefix, "prefix", "analytics-", "what the gateways put before the names of their lists")
