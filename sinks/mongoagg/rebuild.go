@@ -72,6 +72,7 @@ type rebuilding struct {
 	Rebuild
 	shape *shape
 	done  map[orgBucket]bool
+	mixed map[string]bool // organisations of which documents of another width have counted in the span
 	sum   Rebuilt
 }
 
@@ -88,7 +89,7 @@ func (k orgBucket) time() time.Time { return time.Unix(k.at, 0).UTC() }
 // beside it.
 func (s *Sink) Rebuild(ctx context.Context, r Rebuild) (Rebuilt, error) {
 	sh := s.cfg.shape()
-	b := &rebuilding{Sink: s, Rebuild: r, shape: &sh, done: map[orgBucket]bool{}}
+	b := &rebuilding{Sink: s, Rebuild: r, shape: &sh, done: map[orgBucket]bool{}, mixed: map[string]bool{}}
 	if err := b.refuseOthers(ctx); err != nil {
 		return b.sum, err
 	}
@@ -149,7 +150,7 @@ func (b *rebuilding) pass(ctx context.Context) (left, error) {
 	folds := map[orgBucket]*refold{}
 	bytes := 0
 	err = snap.Rows(ctx, func(lineage string, at pipeline.Position, r *record.Record) error {
-		if !aggregate.Counts(r) || b.Wants != nil && !b.Wants(r) {
+		if !aggregate.Counts(r) || b.mixed[r.OrgID] || b.Wants != nil && !b.Wants(r) {
 			return nil
 		}
 		k := orgBucket{r.OrgID, b.shape.BucketOf(r.TimeStamp)}
@@ -216,13 +217,13 @@ type storedDoc struct {
 	Timestamp time.Time `bson:"timestamp"`
 }
 
-// each visits the documents of the span that have counted something of ours.
-func (b *rebuilding) each(ctx context.Context, do func(collection string, d *storedDoc)) error {
+// each visits the documents between two times that have counted something of ours.
+func (b *rebuilding) each(ctx context.Context, from, to time.Time, do func(collection string, d *storedDoc)) error {
 	names, err := b.collections(ctx)
 	if err != nil {
 		return err
 	}
-	filter := bson.D{{Key: "timestamp", Value: bson.D{{Key: "$gte", Value: b.From}, {Key: "$lt", Value: b.To}}},
+	filter := bson.D{{Key: "timestamp", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}},
 		{Key: "sluice.pos", Value: bson.D{{Key: "$gt", Value: bson.D{}}}}}
 	for _, name := range names {
 		cur, err := b.db.Collection(name).Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}}))
@@ -242,21 +243,23 @@ func (b *rebuilding) each(ctx context.Context, do func(collection string, d *sto
 	return nil
 }
 
-// refuseOthers refuses a span in which documents of another bucket width have counted: their records would count twice.
+// refuseOthers refuses the organisations of which documents of another bucket width have counted in the hours of the
+// span: their records would count twice. No width crosses an hour.
 func (b *rebuilding) refuseOthers(ctx context.Context) error {
-	return b.each(ctx, func(collection string, d *storedDoc) {
+	return b.each(ctx, b.From.Truncate(time.Hour), b.To, func(collection string, d *storedDoc) {
 		at := d.Timestamp.Unix()
-		k := orgBucket{d.Org, b.shape.BucketOf(d.Timestamp)}
-		if !b.done[k] && (d.ID != any(documentID(d.Org, at, b.shape.Width())) || k.at != at) {
-			b.fail(k, "a document of another bucket width has counted records of this time in "+collection)
+		if b.mixed[d.Org] || b.shape.BucketOf(d.Timestamp) == at && d.ID == any(documentID(d.Org, at, b.shape.Width())) {
+			return
 		}
+		b.mixed[d.Org] = true
+		b.fail(orgBucket{d.Org, at}, "a document of another bucket width has counted records of its hour in "+collection)
 	})
 }
 
 // orphans names documents of which the archive has no row at all.
 func (b *rebuilding) orphans(ctx context.Context) error {
-	return b.each(ctx, func(_ string, d *storedDoc) {
-		if k := (orgBucket{d.Org, b.shape.BucketOf(d.Timestamp)}); !b.done[k] {
+	return b.each(ctx, b.From, b.To, func(_ string, d *storedDoc) {
+		if k := (orgBucket{d.Org, b.shape.BucketOf(d.Timestamp)}); !b.done[k] && !b.mixed[d.Org] {
 			b.fail(k, "the archive has none of the records that it counts")
 		}
 	})
