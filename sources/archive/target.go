@@ -24,6 +24,8 @@ type Target struct {
 	Log  *slog.Logger
 
 	Counts Counts
+
+	moved bool // the last call settled some of its items
 }
 
 // Counts tell what became of the rows that a target was given.
@@ -55,6 +57,8 @@ func (t *Target) again(ctx context.Context, do func(context.Context) error, hope
 			return context.Cause(ctx)
 		case hopeless(err):
 			return fmt.Errorf("sink %s: %w", t.Name, err)
+		case t.moved: // some of its records were taken: it is slow, not down
+			t.moved, began, n = false, time.Now(), 0
 		case time.Since(began) > t.Patience:
 			return fmt.Errorf("sink %s is given up after %s: %w", t.Name, t.Patience, err)
 		}
@@ -95,6 +99,7 @@ func (t *Target) write(ctx context.Context, b pipeline.Batch) error {
 			return nil
 		case errors.As(err, &partial) && len(partial.Retry) > 0:
 			t.note(&b, res, len(b.Items)-len(partial.Retry))
+			t.moved = len(partial.Retry) < len(b.Items)
 			b.Items = only(b.Items, partial.Retry)
 			return err
 		case class == pipeline.PermanentBatch:

@@ -162,6 +162,27 @@ func TestTargetIsGivenUp(t *testing.T) {
 	})
 }
 
+// TestSlowTargetIsNotGivenUp: patience is for a sink that takes nothing.
+func TestSlowTargetIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{}
+		f.fail = func(_ int, b *pipeline.Batch) (pipeline.Result, error) {
+			if len(b.Items) == 1 {
+				return pipeline.Result{}, nil
+			}
+			retry := make([]int, len(b.Items)-1)
+			for i := range retry {
+				retry[i] = i + 1
+			}
+			return pipeline.Result{}, &pipeline.PartialError{Retry: retry, Err: pipeline.RetryAfter(errors.New("throttled"), 20*time.Second)}
+		}
+		target := targetOf(f)
+		if err := deliverTo(t, target, rowsOf(12, 20)); err != nil || target.Counts.Written != 12 {
+			t.Errorf("%+v, %v", target.Counts, err)
+		}
+	})
+}
+
 func TestOpenIsRepeatedUnlessFatal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{openErr: errors.New("not yet")}
