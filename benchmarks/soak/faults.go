@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"sluice/internal/fault"
 )
 
@@ -104,15 +106,36 @@ func (w *world) ofPump(p *pump) []faultKind {
 
 // ofRedis are faults of the server itself.
 func (w *world) ofRedis() []faultKind {
-	flush := func(ctx context.Context, _ *rand.Rand) error {
-		return w.client.Do(ctx, w.client.B().ScriptFlush().Sync().Build()).Error()
+	run := func(args ...string) func(context.Context, *rand.Rand) error {
+		return func(ctx context.Context, _ *rand.Rand) error { return w.command(ctx, args...) }
 	}
+	heal := func(args ...string) func(context.Context) error {
+		return func(ctx context.Context) error { return w.command(ctx, args...) }
+	}
+	const server = "redis server"
 	return []faultKind{
-		{name: "redis: kill -9 and restart", target: "redis server", least: 0, most: 2 * time.Second,
+		{name: "redis: kill -9 and restart", target: server, least: 0, most: 2 * time.Second,
 			apply: func(context.Context, *rand.Rand) error { return w.redis.Kill() }, heal: w.redis.Start},
-		{name: "redis: frozen", target: "redis server", least: 500 * time.Millisecond, most: 2 * lease,
+		{name: "redis: frozen", target: server, least: 500 * time.Millisecond, most: 2 * lease,
 			apply: func(context.Context, *rand.Rand) error { return w.redis.Pause() },
 			heal:  func(context.Context) error { return w.redis.Continue() }},
-		{name: "redis: scripts flushed", target: "redis server", apply: flush},
+		{name: "redis: scripts flushed", target: server, apply: run("SCRIPT", "FLUSH", "SYNC")},
+		// Gateways cannot write, pumps must be able to drain.
+		{name: "redis: at maxmemory", target: server, least: time.Second, most: 4 * time.Second,
+			apply: run("CONFIG", "SET", "maxmemory", "1mb"), heal: heal("CONFIG", "SET", "maxmemory", "0")},
+		// Nothing listens there, so that it keeps its data; afterwards it is another server to those who look.
+		{name: "redis: read-only, then promoted", target: server, least: time.Second, most: 3 * time.Second,
+			apply: run("REPLICAOF", "127.0.0.1", "1"), heal: heal("REPLICAOF", "NO", "ONE")},
+	}
+}
+
+// command sends one to Redis, again while its connection is one that a restart has ended.
+func (w *world) command(ctx context.Context, args ...string) error {
+	for try := 0; ; try++ {
+		err := w.client.Do(ctx, w.client.B().Arbitrary(args...).Build()).Error()
+		if _, refused := rueidis.IsRedisErr(err); err == nil || refused || try == 20 {
+			return err
+		}
+		time.Sleep(pushEvery)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,7 +158,7 @@ func (g *generator) send(ctx context.Context, name string, args []string) error 
 		if err == nil {
 			return nil
 		}
-		if re, ok := rueidis.IsRedisErr(err); ok && !strings.HasPrefix(re.Error(), "LOADING") {
+		if re, ok := rueidis.IsRedisErr(err); ok && !passes(re.Error()) {
 			return fmt.Errorf("push to %s: %w", name, err)
 		}
 		select {
@@ -166,4 +167,11 @@ func (g *generator) send(ctx context.Context, name string, args []string) error 
 		case <-time.After(pushEvery):
 		}
 	}
+}
+
+// passes tells whether a refusal is one of those that a fault causes; nothing was pushed then.
+func passes(refusal string) bool {
+	return slices.ContainsFunc([]string{"LOADING", "OOM", "READONLY", "MASTERDOWN"}, func(code string) bool {
+		return strings.Contains(refusal, code)
+	})
 }

@@ -21,8 +21,12 @@ type pump struct {
 	dir    string
 	log    *os.File
 	proc   *launch.Process // nil: not running, on purpose
+	since  time.Time       // when it was started
 	frozen bool
 }
+
+// awake is when a started program surely catches signals, also on a busy machine; before, SIGTERM just ends it.
+const awake = 3 * time.Second
 
 // termTime is what SIGTERM may take: shutdown_timeout of the configuration and some air for a busy machine.
 const termTime = 20 * time.Second
@@ -70,7 +74,7 @@ func (p *pump) start() error {
 	if err != nil {
 		return err
 	}
-	p.proc, p.frozen = proc, false
+	p.proc, p.since, p.frozen = proc, time.Now(), false
 	return nil
 }
 
@@ -137,6 +141,7 @@ func (p *pump) terminate(w *world) {
 	}
 	proc := p.proc
 	p.thaw()
+	time.Sleep(time.Until(p.since.Add(awake)))
 	began := time.Now()
 	if err := proc.Signal(syscall.SIGTERM); err != nil {
 		w.violated("%s: %v", p.name, err)
