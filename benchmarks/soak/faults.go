@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -19,7 +20,7 @@ type faultKind struct {
 	heal        func(ctx context.Context) error
 }
 
-// faults are all of them.
+// faults are those to inject.
 func (w *world) faults() (out []faultKind) {
 	for _, name := range sortedKeys(w.ways) {
 		out = append(out, w.onTheWay(name)...)
@@ -30,7 +31,8 @@ func (w *world) faults() (out []faultKind) {
 	for _, p := range w.pumps {
 		out = append(out, w.ofPump(p)...)
 	}
-	return append(out, w.ofRedis()...)
+	out = append(out, w.ofRedis()...)
+	return slices.DeleteFunc(out, func(k faultKind) bool { return w.opts.only != nil && !w.opts.only.MatchString(k.name) })
 }
 
 // onTheWay are faults of the connections to a server.

@@ -1,7 +1,7 @@
 // Command soak holds sluice to its promise under fire: the built program, real servers, and faults on every way between
 // them, drawn from a seed.
 //
-//	go run ./benchmarks/soak [-seed N] [-duration 10m] [-pumps 2] [-rate 500]
+//	go run ./benchmarks/soak [-seed N] [-duration 10m] [-pumps 2] [-rate 500] [-only regexp]
 //
 // A generator pushes records into a Redis of the suite's own and remembers each as an obligation. Pumps drain them into
 // the four stores of a production configuration, each reached through proxies of the suite only. Faults are injected
@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -36,11 +37,17 @@ func main() {
 	flag.IntVar(&o.pumps, "pumps", 2, "how many pumps share the Redis")
 	flag.IntVar(&o.rate, "rate", 500, "records a second")
 	flag.DurationVar(&o.pace, "pace", 700*time.Millisecond, "mean time between the beginnings of two faults")
+	only := flag.String("only", "", "inject only faults whose names match `regexp`, as in: kill -9")
 	race := flag.Bool("race", false, "build the program with the race detector")
 	keep := flag.String("keep", "", "`directory` for configurations, logs and state of the pumps, kept; it must not exist")
 	flag.StringVar(&o.binary, "binary", "", "a built `program` to use instead of building one")
 	figures := flag.String("json", "", "write the figures to `file` as well")
 	flag.Parse()
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(2)
+	}
 	if err := command(o, *race, *keep, *figures); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -13,10 +14,11 @@ type settings struct {
 	seed     uint64
 	duration time.Duration
 	pumps    int
-	rate     int           // records a second
-	pace     time.Duration // mean time between the beginnings of two faults
-	binary   string        // the built program
-	dir      string        // for everything the soak and its pumps write
+	rate     int            // records a second
+	pace     time.Duration  // mean time between the beginnings of two faults
+	only     *regexp.Regexp // names of the faults to inject; nil: all of them
+	binary   string         // the built program
+	dir      string         // for everything the soak and its pumps write
 	log      func(format string, args ...any)
 }
 
