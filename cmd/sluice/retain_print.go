@@ -104,7 +104,7 @@ func writeForecasts(w io.Writer, fs []plan.Forecast) error {
 		if !f.Full.IsZero() {
 			full = f.Full.Format(time.DateOnly)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", f.Store, f.Items, bytesText(f.Bytes), dateText(f.Oldest), dateText(f.Newest), full, f.Why)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", f.Store, f.Items, bytesText(f.Bytes), dateText(f.Oldest), dateText(f.Newest.Add(-time.Nanosecond)), full, f.Why)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -114,7 +114,7 @@ func writeForecasts(w io.Writer, fs []plan.Forecast) error {
 }
 
 func dateText(t time.Time) string {
-	if t.IsZero() {
+	if t.Year() < 1970 { // none
 		return "-"
 	}
 	return t.UTC().Format(time.DateOnly)

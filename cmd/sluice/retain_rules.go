@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"sluice/internal/config"
@@ -58,16 +59,18 @@ func retainNotes(cfg *config.Config) []string {
 				"taking one organisation's rows out of objects is not in this version, they go with the whole day", org))
 		}
 	}
+	var mongo []string
 	for _, name := range sortedKeys(cfg.Sinks) {
 		switch cfg.Sinks[name].Type {
 		case "sqlite":
 			notes = append(notes, name+": retention in sqlite is not in this version")
 		case "mongo-aggregate", "mongo-raw":
-			if len(c.Holds) > 0 {
-				notes = append(notes, name+": holds keep what retention would delete; they stop neither a capped collection that turns over "+
-					"nor the expiry of documents at their expireAt, which the server does by itself")
-			}
+			mongo = append(mongo, name)
 		}
+	}
+	if len(c.Holds) > 0 && len(mongo) > 0 {
+		notes = append(notes, strings.Join(mongo, ", ")+": holds keep what retention would delete; they stop neither a capped collection "+
+			"that turns over nor the expiry of documents at their expireAt, which the server does by itself")
 	}
 	return notes
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeLease is held by whoever stands in holder.
 type fakeLease struct {
+	mu       sync.Mutex
 	holder   string
 	err      error
 	released int
@@ -26,6 +28,8 @@ type fakeLease struct {
 }
 
 func (l *fakeLease) Take(context.Context) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.taken++
 	return l.holder, l.err
 }
@@ -52,7 +56,9 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 				began := time.Now()
 				err := Hold(t.Context(), []Lease{l}, func(ctx context.Context) error {
 					time.Sleep(10 * time.Minute) // renewed all along
+					l.mu.Lock()
 					lose(l)
+					l.mu.Unlock()
 					<-ctx.Done()
 					return ctx.Err()
 				})

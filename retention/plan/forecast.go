@@ -66,6 +66,9 @@ func (p *planner) level(f *Forecast) int64 {
 
 // full says when the store is full, and why that is thought.
 func (p *planner) full(f *Forecast, days int64) string {
+	if f.Items > 0 && !f.Oldest.Before(p.in.Now.UTC().Truncate(units.Day)) {
+		return "there is no whole day yet to tell its growth from"
+	}
 	if f.Growth <= 0 {
 		return fmt.Sprintf("nothing came in during the last %d whole days", days)
 	}

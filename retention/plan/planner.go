@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// claimReach is how far before its making a claim may hold records that count: gateways push within seconds, and a
-	// list that nobody drains lives a minute, or waits unclaimed. What is older comes from a retried dead letter, and
-	// lands in the archive by the same claim: if it lands in a span that was deleted, the next plan has it.
-	claimReach = 7 * units.Day
+	// claimReach is how far before its making a claim may hold records that count: gateways push within seconds. What is
+	// older comes from a list that long waited unclaimed, or from a retried dead letter, and lands in the archive by the
+	// same claim: if it lands in a span that was deleted, the next plan has it.
+	claimReach = units.Day
 	// emptiedFor is how long a rolled-up document stays, so that a late update cannot bring it back.
 	emptiedFor = units.Day
 	// survives is the share of a capped collection's new size that surely holds the newest documents.

@@ -82,8 +82,8 @@ func TestEverythingDueIsInThePlan(t *testing.T) {
 // TestYear runs a year of hourly traffic with a plan applied each day, and holds all sizes against the rules at each step.
 func TestYear(t *testing.T) {
 	w := &world{rules: Rules{
-		Keep:   map[Kind]time.Duration{Archive: 100 * testDay, Search: 14 * testDay, Raw: 7 * testDay},
-		Widths: map[time.Duration]time.Duration{time.Hour: 20 * testDay, testDay: 200 * testDay}, RollUp: true,
+		Keep:   map[Kind]time.Duration{Archive: 45 * testDay, Search: 14 * testDay, Raw: 7 * testDay},
+		Widths: map[time.Duration]time.Duration{time.Hour: 20 * testDay, testDay: 60 * testDay}, RollUp: true,
 		Organisations: map[string]OrgRules{"b": {Keep: map[Kind]time.Duration{Search: 3 * testDay, Raw: 30 * testDay}}},
 		Floor:         testDay,
 	}}
@@ -91,7 +91,7 @@ func TestYear(t *testing.T) {
 	// whole days: what is not over yet, and one that is due in part
 	slack := 2 * testDay
 	bound := map[Kind]map[string]time.Duration{
-		Archive: {"a": 100 * testDay, "b": 100 * testDay}, Search: {"a": 14 * testDay, "b": 3 * testDay},
+		Archive: {"a": 45 * testDay, "b": 45 * testDay}, Search: {"a": 14 * testDay, "b": 3 * testDay},
 		Raw: {"a": 7 * testDay, "b": 30 * testDay},
 	}
 	var counted int64

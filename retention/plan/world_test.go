@@ -34,48 +34,61 @@ type world struct {
 
 func dayOf(t time.Time) time.Time { return t.Truncate(testDay) }
 
+// share is what an item is made of.
+type share struct {
+	kind  Kind
+	org   string
+	width time.Duration
+	day   int64
+	gone  int64
+}
+
 func (w *world) inventories() []Inventory {
-	byKind := map[Kind]map[string]*Item{}
-	for _, h := range w.heaps {
-		it := Item{Org: h.org, From: dayOf(h.at), To: dayOf(h.at).Add(testDay), Width: h.width, Emptied: h.gone}
-		switch h.kind {
-		case Search:
-			it.Target, it.Whole = "idx-"+h.at.Format(time.DateOnly), true
-		case Archive:
-			it.Target, it.Org, it.AnyOrg = "dt="+h.at.Format(time.DateOnly), "", true
-		case Raw:
-			it.Target = "raw_" + h.org
-		case Aggregate:
-			it.Target = "agg"
-			if h.gone.IsZero() {
-				it.Stands = h.stands
-			}
+	items := map[share]*Item{}
+	order := map[Kind][]*Item{}
+	for i := range w.heaps {
+		h := &w.heaps[i]
+		key := share{h.kind, h.org, h.width, dayOf(h.at).Unix(), h.gone.Unix()}
+		if h.kind == Archive {
+			key.org = ""
 		}
-		if byKind[h.kind] == nil {
-			byKind[h.kind] = map[string]*Item{}
+		it := items[key]
+		if it == nil {
+			it = h.item()
+			items[key] = it
+			order[h.kind] = append(order[h.kind], it)
 		}
-		key := fmt.Sprint(it.Target, it.Org, it.From, it.Width, it.Emptied)
-		have := byKind[h.kind][key]
-		if have == nil {
-			have = &it
-			have.Stands = 0
-			byKind[h.kind][key] = have
-		}
-		have.Records += h.n
-		have.Bytes += h.n * 100
+		it.Records += h.n
+		it.Bytes += h.n * 100
 		if h.kind == Aggregate && h.gone.IsZero() {
-			have.Stands += h.stands
+			it.Stands += h.stands
 		}
 	}
 	var out []Inventory
 	for _, k := range []Kind{Archive, Search, Raw, Aggregate} {
 		inv := Inventory{Store: string(k), Kind: k, Free: -1}
-		for _, key := range sortedKeys(byKind[k]) {
-			inv.Items = append(inv.Items, *byKind[k][key])
+		for _, it := range order[k] {
+			inv.Items = append(inv.Items, *it)
 		}
 		out = append(out, inv)
 	}
 	return out
+}
+
+// item is the empty item that a heap belongs to.
+func (h *heap) item() *Item {
+	it := &Item{Org: h.org, From: dayOf(h.at), To: dayOf(h.at).Add(testDay), Width: h.width, Emptied: h.gone}
+	switch h.kind {
+	case Search:
+		it.Target, it.Whole = "idx-"+h.at.Format(time.DateOnly), true
+	case Archive:
+		it.Target, it.Org, it.AnyOrg = "dt="+h.at.Format(time.DateOnly), "", true
+	case Raw:
+		it.Target = "raw_" + h.org
+	case Aggregate:
+		it.Target = "agg"
+	}
+	return it
 }
 
 func (w *world) covered() *Covered {
