@@ -11,8 +11,12 @@ import (
 	"sluice/internal/config"
 )
 
-// onceEvery is how often a single run looks whether anything is left.
-const onceEvery = 100 * time.Millisecond
+// onceEvery is how often a single run looks whether anything is left, askAtLeast how often it asks the sources while its
+// sinks settle records: their answer takes a connection and a look at every list.
+const (
+	onceEvery  = 100 * time.Millisecond
+	askAtLeast = time.Second
+)
 
 // errRemains says that a single run gave up before everything was delivered.
 var errRemains = errors.New("not everything was delivered; the rest is kept in Redis")
@@ -63,6 +67,7 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 	defer deadline.Stop()
 	tick := time.NewTicker(onceEvery)
 	defer tick.Stop()
+	settled, asked := uint64(0), time.Now()
 	for {
 		select {
 		case err := <-ended:
@@ -73,13 +78,26 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 			return remaining{}, fmt.Errorf("after %s: %w%s", timeout, errRemains, e.whatIsSick())
 		case <-tick.C:
 		}
-		if idle, others := e.idle(ctx); idle {
-			return remaining{others: others}, nil
+		before := settled
+		settled = e.settled()
+		if settled == before || time.Since(asked) >= askAtLeast { // while it grows there is little need to ask Redis
+			asked = time.Now()
+			if idle, others := e.idle(ctx); idle {
+				return remaining{others: others}, nil
+			}
 		}
 		if p.due() {
 			e.showDrain(ctx, p)
 		}
 	}
+}
+
+// settled is how many records the sinks have settled in this run, each counted by itself.
+func (e *engine) settled() (n uint64) {
+	for _, s := range e.pipe.SinkStatuses() {
+		n += s.Counts.Total()
+	}
+	return n
 }
 
 // idle tells whether no source has anything left that is this process's to drain.
