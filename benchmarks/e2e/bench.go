@@ -34,9 +34,8 @@ type bench struct {
 	s3            *bucket
 	log           func(format string, args ...any)
 
-	master  string // what the master list holds
-	prepare func() error
-	runs    int
+	master string // what the master list holds
+	runs   int
 }
 
 // list is the one that gateways without further settings write.

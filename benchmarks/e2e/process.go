@@ -31,7 +31,7 @@ type child struct {
 	peak    int64 // written by watch, valid once done is closed
 }
 
-// sample is how often the peak of memory is read. The kernel keeps it, so that none is missed but in the last moment;
+// samplePeriod is how often the peak of memory is read. The kernel keeps it, so that none is missed but in the last moment;
 // ru_maxrss would do no better, since it begins with the memory of the parent.
 const samplePeriod = 10 * time.Millisecond
 
