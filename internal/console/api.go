@@ -164,6 +164,6 @@ func (a *api) json(w http.ResponseWriter, v any) {
 
 func (a *api) failed(what string, err error) {
 	if a.opts.Log != nil {
-		a.opts.Log.Warn("console: cannot "+what, slog.Any("error", err))
+		a.opts.Log.Warn("console: cannot "+what, slog.Any("err", err))
 	}
 }

@@ -38,6 +38,8 @@ type Pipeline struct {
 	soft, hard       context.Context // begun; cut off
 	endSoft, endHard context.CancelFunc
 
+	poison stats // dead letters that concern every sink
+
 	mu      sync.Mutex
 	streams map[string]*drainage // by lineage
 	work    sync.WaitGroup       // drainages
@@ -55,6 +57,7 @@ func New(opt Options) (*Pipeline, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.poison = &p.poison
 		p.runners = append(p.runners, r)
 	}
 	for _, kind := range []Kind{Analytics, Uptime} {

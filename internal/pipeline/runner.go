@@ -37,6 +37,8 @@ type runner struct {
 	most    int64               // bytes of one batch
 	log     *slog.Logger
 	stats   stats
+	poison  *stats       // of the dead letters that concern every sink: whichever lane comes first stores them
+	root    *slog.Logger // that names no sink
 
 	opened chan struct{} // closed when Open succeeded
 }
@@ -48,7 +50,7 @@ func newRunner(s SinkSpec, share int64, limits Batching, once bool, log *slog.Lo
 	r := &runner{
 		name: s.Name, kind: s.Type, sink: s.Sink, filters: s.Filters, timeout: s.Timeout, backoff: s.Retry,
 		breaker: newBreaker(s.Retry), share: semaphore.NewWeighted(share), most: min(limits.Bytes, share/2),
-		log: log.With("sink", s.Name), opened: make(chan struct{}),
+		log: log.With("sink", s.Name), root: log, opened: make(chan struct{}),
 	}
 	switch t := s.Sink.(type) {
 	case Writer:
@@ -78,6 +80,9 @@ func (r *runner) open(ctx context.Context) error {
 		}
 		if class, _ := Classify(err); class == FatalError {
 			return fmt.Errorf("sink %s: %w", r.name, err)
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // a shutdown is no failure of the sink
 		}
 		r.failed(err)
 		if n == 0 {
@@ -166,9 +171,15 @@ func (r *runner) caughtUp() {
 	}
 }
 
-func (r *runner) failed(err error)   { r.stats.failed(err) }
-func (r *runner) settled(c Counts)   { r.stats.settled(c) }
-func (r *runner) mailed(ls []Letter) { r.stats.mailed(ls, r.log) }
+func (r *runner) failed(err error) { r.stats.failed(err) }
+func (r *runner) settled(c Counts) { r.stats.settled(c) }
+func (r *runner) mailed(ls []Letter) {
+	if len(ls) > 0 && ls[0].Sink == EverySink {
+		r.poison.mailed(ls, r.root)
+		return
+	}
+	r.stats.mailed(ls, r.root)
+}
 
 // stats is what a sink's status shows.
 type stats struct {
@@ -201,6 +212,15 @@ func (s *stats) mailed(ls []Letter, log *slog.Logger) {
 	s.letters += uint64(len(ls))
 	s.mu.Unlock()
 	if first && len(ls) > 0 {
-		log.Warn("first dead letter of this run", "id", ls[0].ID, "reason", ls[0].Reason, "list", ls[0].List)
+		log.Warn("first dead letter of this run; see sluice deadletters", "concerns", concerns(ls[0].Sink), "id", ls[0].ID,
+			"reason", ls[0].Reason, "list", ls[0].List)
 	}
+}
+
+// concerns names the sinks that a dead letter is about.
+func concerns(sink string) string {
+	if sink == EverySink {
+		return "every sink"
+	}
+	return sink
 }

@@ -43,19 +43,12 @@ func (p *Pipeline) Unready() []string {
 	var out []string
 	for _, r := range p.runners {
 		if s := r.state(); s != "ok" && s != "retrying" {
-			out = append(out, "sink "+r.name+": "+s)
+			line := "sink " + r.name + ": " + s
+			if st := r.status(time.Now()); st.LastError != "" {
+				line += ": " + st.LastError
+			}
+			out = append(out, line)
 		}
 	}
 	return out
-}
-
-// DeadLetters is the number of dead letters stored since the start.
-func (p *Pipeline) DeadLetters() uint64 {
-	var n uint64
-	for _, r := range p.runners {
-		r.stats.mu.Lock()
-		n += r.stats.letters
-		r.stats.mu.Unlock()
-	}
-	return n
 }

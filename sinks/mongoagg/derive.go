@@ -76,7 +76,7 @@ func (s *Sink) deriveDocument(ctx context.Context, d *document) error {
 		d.dirty = !clean
 	case hopeless(err):
 		d.dirty = false
-		s.log.Error("derived fields cannot be written", "collection", d.collection, "id", d.id.Hex(), "error", err)
+		s.log.Error("derived fields cannot be written", "collection", d.collection, "id", d.id.Hex(), "err", err)
 	default:
 		return err
 	}

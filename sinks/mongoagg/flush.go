@@ -140,7 +140,7 @@ func (f *flushing) rewind(lineage string) {
 func (f *flushing) condemn(d *document, err error) {
 	d.bad = fmt.Sprintf("the aggregate document %s of %s cannot be written: %v", d.id.Hex(), d.collection, err)
 	f.log.Error("an aggregate document cannot be written; its records become dead letters",
-		"collection", d.collection, "id", d.id.Hex(), "bucket", d.timestamp(), "error", err)
+		"collection", d.collection, "id", d.id.Hex(), "bucket", d.timestamp(), "err", err)
 	for _, l := range d.waiting() {
 		f.rewind(l)
 	}

@@ -101,7 +101,7 @@ func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection 
 		case code == 0 || code == mongo.CodeInvalidNamespace || mongo.Passing(code) || fatal(err):
 			return fmt.Errorf("make an index of %s: %w", collection, mongo.Classify(err))
 		default:
-			s.log.Warn("an index could not be made", "collection", collection, "index", spec[1].Value, "error", err)
+			s.log.Warn("an index could not be made", "collection", collection, "index", spec[1].Value, "err", err)
 		}
 	}
 	return nil

@@ -85,7 +85,7 @@ func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, k collectio
 		case code == 0 || mongo.Passing(code):
 			return fmt.Errorf("make index %s of %s: %w", x.name, k.name, mongo.Classify(err))
 		default:
-			s.log.Warn("an index could not be made, the Dashboard may be slow", "collection", k.name, "index", x.name, "error", err)
+			s.log.Warn("an index could not be made, the Dashboard may be slow", "collection", k.name, "index", x.name, "err", err)
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (se *session) renew(ctx context.Context, sl *slot) error {
 	case se.c.failed() || ctx.Err() != nil:
 		return err
 	}
-	se.log.Warn("a lease could not be renewed, the list is read anew", "list", sl.list.name, "error", err)
+	se.log.Warn("a lease could not be renewed, the list is read anew", "list", sl.list.name, "err", err)
 	st.close(err)
 	se.drop(sl)
 	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
@@ -92,7 +92,7 @@ func (se *session) failing(ctx context.Context, sl *slot, p probe, what string, 
 	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
 		return err
 	}
-	se.src.say(what+" "+sl.list.name, "cannot "+what+" a list, trying again", "list", sl.list.name, "error", err)
+	se.src.say(what+" "+sl.list.name, "cannot "+what+" a list, trying again", "list", sl.list.name, "err", err)
 	return se.shield(ctx, sl, p.ttl)
 }
 
@@ -106,7 +106,7 @@ func (se *session) shield(ctx context.Context, sl *slot, ttl time.Duration) erro
 	_, err := se.c.do(ctx, se.c.conn.B().Expire().Key(sl.list.name).Seconds(int64(d/time.Second)).Build())
 	if err != nil && !se.c.failed() {
 		se.src.say("shield "+sl.list.name, "a list that cannot be claimed could not be shielded from its TTL",
-			"list", sl.list.name, "ttl", ttl, "error", err)
+			"list", sl.list.name, "ttl", ttl, "err", err)
 		return nil
 	}
 	return err

@@ -161,7 +161,7 @@ func (se *session) loop(ctx context.Context) (worked bool, err error) {
 			if se.c.failed() {
 				return worked, se.c.cause()
 			}
-			se.src.say("scan", "looking at the lists failed", "error", err)
+			se.src.say("scan", "looking at the lists failed", "err", err)
 		} else {
 			worked = true
 		}
@@ -254,7 +254,7 @@ func (se *session) end(why error) {
 		sl.st.close(why)
 		if ours && !se.c.failed() && ctx.Err() == nil {
 			if err := giveBack(ctx, se.c, se.src.owner(), sl.list); err != nil && !errors.Is(err, errLost) {
-				se.log.Warn("a lease could not be given back, it will expire", "list", sl.list.name, "error", err)
+				se.log.Warn("a lease could not be given back, it will expire", "list", sl.list.name, "err", err)
 			}
 		}
 		se.drop(sl)

@@ -116,7 +116,7 @@ func (s *Source) Run(ctx context.Context, drain pipeline.Drain) error {
 		if ok {
 			pause = backoffMin
 		}
-		s.say("session", "Redis is not to be had, trying again", "error", err)
+		s.say("session", "Redis is not to be had, trying again", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -140,7 +140,7 @@ func (s *Source) GiveBack(ps pipeline.Stream) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
 	if err := giveBack(ctx, st.se.c, s.owner(), st.list); err != nil && !errors.Is(err, errLost) {
-		s.log.Warn("a lease could not be given back, it will expire", "list", st.list.name, "error", err)
+		s.log.Warn("a lease could not be given back, it will expire", "list", st.list.name, "err", err)
 	}
 }
 

@@ -65,7 +65,7 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 	for sink, v := range reg.Members {
 		m, err := parseMembers(v)
 		if err != nil {
-			se.log.Error("recorded members cannot be read", "list", l.name, "sink", sink, "error", err)
+			se.log.Error("recorded members cannot be read", "list", l.name, "sink", sink, "err", err)
 			continue
 		}
 		st.members[sink] = recordedMembers{m, seq}

@@ -111,7 +111,7 @@ func (se *session) confirm(ctx context.Context) bool {
 		got, err := se.c.wait(ctx, n)
 		if err != nil {
 			if !se.c.failed() && ctx.Err() == nil {
-				se.src.say("wait", "Redis refuses WAIT: nothing is delivered until it does", "error", err)
+				se.src.say("wait", "Redis refuses WAIT: nothing is delivered until it does", "err", err)
 			}
 			return false
 		}
