@@ -13,6 +13,8 @@ ARGS     ?=
 # What `make test` and `make unit` test: make test PKG=./sinks/... TESTFLAGS='-run TestX'
 PKG       ?= ./...
 TESTFLAGS ?=
+# What `make bench` passes on, as in: make bench BENCH='-short -only csv'
+BENCH    ?=
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
 
@@ -23,6 +25,7 @@ help:
 	@echo 'make test     every test with the race detector, against real servers that it starts and ends'
 	@echo 'make unit     the tests that need no servers'
 	@echo 'make servers  start the real servers, print their addresses, end them on ^C'
+	@echo 'make bench    speed and memory from end to end, against the baseline; BENCH=-short for less'
 	@echo 'make fuzz     every fuzz target for FUZZTIME=$(FUZZTIME)'
 	@echo 'make lint     gofmt, vet, staticcheck, the direction of imports'
 	@echo 'make fmt      format the code'
@@ -48,6 +51,12 @@ unit:
 .PHONY: servers
 servers: $(BIN)/servers
 	@$(BIN)/servers $(ARGS)
+
+.PHONY: bench
+bench: $(BIN)/servers
+	$(GO) test -run '^$$' -bench . ./benchmarks
+	@$(GO) build -o $(BIN)/e2e ./benchmarks/e2e
+	@$(BIN)/servers -only redis,mongo,opensearch,s3 -- $(BIN)/e2e -json $(BIN)/bench.json -compare benchmarks/baseline.json $(BENCH)
 
 .PHONY: fuzz
 fuzz:
