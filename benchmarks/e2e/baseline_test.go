@@ -15,8 +15,8 @@ func TestRegressionBeyondNoiseIsFound(t *testing.T) {
 	if err != nil || len(old) != 2 {
 		t.Fatal(old, err)
 	}
-	now := []result{{Name: "a", Ratio: 0.85}, {Name: "b", Ratio: 0.39}, {Name: "idle"}, {Name: "new", Ratio: 0.1}}
-	if bad := regressions(old, now); len(bad) != 1 || bad[0] != "b: ratio 0.390, was 0.500" {
+	now := []result{{Name: "a", Ratio: 0.85}, {Name: "b", Ratio: 0.37}, {Name: "idle"}, {Name: "new", Ratio: 0.1}}
+	if bad := regressions(old, now); len(bad) != 1 || bad[0] != "b: ratio 0.370, was 0.500" {
 		t.Fatal(bad)
 	}
 	if bad := regressions(old, before); bad != nil {
