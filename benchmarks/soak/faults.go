@@ -51,6 +51,10 @@ func (w *world) onTheWay(name string) (out []faultKind) {
 	add("latency", time.Second, 5*time.Second, func(rnd *rand.Rand) fault.Rule {
 		return fault.Rule{Latency: time.Duration(50+rnd.IntN(2500)) * time.Millisecond}
 	})
+	// Longer than a call may take and than a lease: what a pump gave up takes effect after another took over.
+	add("requests delivered late", 2*time.Second, 8*time.Second, func(rnd *rand.Rand) fault.Rule {
+		return fault.Rule{Hold: 3*time.Second + time.Duration(rnd.IntN(5000))*time.Millisecond}
+	})
 	add("slow drip", time.Second, 4*time.Second, func(rnd *rand.Rand) fault.Rule { return fault.Rule{Drip: 1 + rnd.IntN(200)} })
 	out = append(out, faultKind{name: name + ": connections reset", target: name + " way",
 		apply: func(context.Context, *rand.Rand) error { y.proxy.Reset(); return nil }})

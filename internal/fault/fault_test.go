@@ -132,6 +132,26 @@ func TestProxyLosesReplies(t *testing.T) {
 	}
 }
 
+func TestProxyDeliversLateWhatWasSent(t *testing.T) {
+	addr, lines := echo(t)
+	p, dial := proxied(t, addr)
+	p.Set(Rule{Hold: 100 * time.Millisecond})
+	c := dial()
+	if _, err := io.WriteString(c, "last words\n"); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	time.Sleep(20 * time.Millisecond)
+	if lines.Load() != 0 {
+		t.Error("a request that is held has arrived")
+	}
+	for end := time.Now().Add(5 * time.Second); lines.Load() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a request whose client is gone did not arrive")
+		}
+	}
+}
+
 func TestProxyResets(t *testing.T) {
 	addr, _ := echo(t)
 	p, dial := proxied(t, addr)

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,9 @@ func (g *Gate) Close() error {
 	return err
 }
 
+// forwardTime bounds what a server may take for a request.
+const forwardTime = time.Minute
+
 // hit tells whether and how a request is hit.
 func (g *Gate) hit(body int) (HTTPRule, bool) {
 	g.mu.Lock()
@@ -115,7 +119,10 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 }
 
 func (g *Gate) forward(q *http.Request, body []byte) (*http.Response, []byte, error) {
-	out := q.Clone(q.Context())
+	// A request that has arrived is carried out, also when its client has gone.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.Context()), forwardTime)
+	defer cancel()
+	out := q.Clone(ctx)
 	out.RequestURI, out.URL.Scheme, out.URL.Host, out.Host = "", "http", g.target, q.Host
 	out.Header.Del("Expect")
 	out.Header.Del("Connection")

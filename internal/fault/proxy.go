@@ -15,6 +15,7 @@ import (
 // Rule is what a Proxy does to the connections through it. The zero value does nothing to them.
 type Rule struct {
 	Latency time.Duration // before each piece of a reply
+	Hold    time.Duration // before each piece of a request, which arrives though the client is gone meanwhile
 	Drip    int           // bytes of a reply that pass at a time, with a short pause after each; 0: all of them
 	Silent  bool          // a black hole: what either side sends vanishes
 	Deaf    bool          // requests arrive and are carried out, replies vanish
@@ -169,7 +170,11 @@ func (p *Proxy) requests(l *link) {
 	buf := make([]byte, pieceSize)
 	for {
 		n, err := l.client.Read(buf)
-		if r, _ := p.now(0); r.Silent || l.doomed.Load() && !r.Deaf {
+		r, _ := p.now(0)
+		if n > 0 && r.Hold > 0 && !l.pause(r.Hold) {
+			return
+		}
+		if r.Silent || l.doomed.Load() && !r.Deaf {
 			l.doomed.Store(true)
 		} else if _, e := l.server.Write(buf[:n]); e != nil {
 			return
