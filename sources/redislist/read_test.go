@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -178,24 +179,28 @@ func TestPayloadsAreCutFromBlocks(t *testing.T) {
 		in[i] = fmt.Sprintf("%01500d", i)
 	}
 	_, st, c := reader(t, Deps{}, in)
-	var all []pipeline.Element
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for i := uint32(0); i < c.Len; i = uint32(len(all)) {
-		es, err := st.Read(t.Context(), c.ID, i, 1000, 8<<20)
-		if err != nil {
-			t.Fatal(err)
+	least := uint64(math.MaxUint64) // the loop of the source allocates beside, the more the slower the machine is
+	for range 3 {
+		var all []pipeline.Element
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for i := uint32(0); i < c.Len; i = uint32(len(all)) {
+			es, err := st.Read(t.Context(), c.ID, i, 1000, 8<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, es...)
 		}
-		all = append(all, es...)
-	}
-	runtime.ReadMemStats(&after)
-	for i, e := range all {
-		if string(e.Payload) != in[i] {
-			t.Fatalf("element %d was overwritten", i)
+		runtime.ReadMemStats(&after)
+		for i, e := range all {
+			if string(e.Payload) != in[i] {
+				t.Fatalf("element %d was overwritten", i)
+			}
 		}
+		least = min(least, after.Mallocs-before.Mallocs)
 	}
-	if n := after.Mallocs - before.Mallocs; n > 20_000/2 { // some are the loop's, which goes on meanwhile
-		t.Fatalf("%d allocations for 20,000 elements", n)
+	if least > 20_000/2 {
+		t.Fatalf("%d allocations for 20,000 elements", least)
 	}
 }
 
