@@ -43,7 +43,7 @@ type way struct {
 const lease = 2 * time.Second
 
 func newWorld(ctx context.Context, o settings) (w *world, err error) {
-	w = &world{opts: o, began: time.Now(), ways: map[string]*way{}, found: verdict{Faults: map[string]int{}}}
+	w = &world{opts: o, began: time.Now(), ways: map[string]*way{}, found: verdict{Faults: map[string]int{}, Violations: []string{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
