@@ -42,7 +42,7 @@ demo:
 # a build machine gives up on the whole run.
 .PHONY: test
 test: $(BIN)/servers $(BIN)/gotest
-	@$(BIN)/servers -- $(BIN)/gotest -race -count=1 -timeout=15m $(TESTFLAGS) $(PKG)
+	@$(BIN)/servers -- $(BIN)/gotest -race -count=1 -timeout=40m $(TESTFLAGS) $(PKG)
 
 .PHONY: unit
 unit:
