@@ -18,14 +18,16 @@ import (
 
 // engine is the parts of a running process: state directory, letter box, sources and the pipeline with its sinks.
 type engine struct {
-	cfg     *config.Config
-	log     *slog.Logger
-	state   *statedir.Dir
-	box     letterBox
-	sources []*redislist.Source
-	specs   []pipeline.SinkSpec
-	pipe    *pipeline.Pipeline
-	started time.Time
+	cfg      *config.Config
+	log      *slog.Logger
+	state    *statedir.Dir
+	box      letterBox
+	spools   []pipeline.Spool
+	endSpool func() // closes spools
+	sources  []*redislist.Source
+	specs    []pipeline.SinkSpec
+	pipe     *pipeline.Pipeline
+	started  time.Time
 
 	mu     sync.Mutex
 	alarms []string
@@ -51,13 +53,16 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	if e.box, err = openLetterBox(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if e.spools, e.endSpool, err = openSpools(ctx, cfg, e.state); err != nil {
+		return nil, err
+	}
 	if e.specs, err = sinkSpecs(cfg, sinkDeps{state: e.state, stdout: opt.stdout, log: log}); err != nil {
 		return nil, err
 	}
 	if e.pipe, err = pipeline.New(pipeline.Options{
 		Sinks: e.specs, Record: cfg.RecordShape(), Memory: cfg.BufferLimit(),
 		Batch:    pipeline.Batching{Records: cfg.Pipeline.Batch.Records, Bytes: int64(cfg.Pipeline.Batch.Bytes)},
-		Deadline: settleTime(cfg.Pipeline.ShutdownTimeout.D()), Letters: e.box, Once: opt.once, Log: log,
+		Deadline: settleTime(cfg.Pipeline.ShutdownTimeout.D()), Letters: e.box, Spools: e.spools, Once: opt.once, Log: log,
 	}); err != nil {
 		return nil, err
 	}
@@ -202,6 +207,9 @@ func (e *engine) giveBack(ctx context.Context) {
 func (e *engine) close() {
 	if e.box != nil {
 		_ = e.box.Close() // every letter is synced when it is stored
+	}
+	if e.endSpool != nil {
+		e.endSpool()
 	}
 	if e.state != nil {
 		_ = e.state.Close()

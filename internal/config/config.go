@@ -35,7 +35,7 @@ type Source struct {
 type Sink struct {
 	Type    string         `yaml:"type" doc:"Kind of the sink." required:"true"`
 	Filters Filters        `yaml:"filters" doc:"Which records the sink gets; without any it gets all."`
-	OnFull  string         `yaml:"on_full" doc:"What to do when Redis runs short of room while the sink is down: wait leaves the records in Redis, spool moves them to the spool, which needs state.durable or state.spool." enum:"spool|wait"`
+	OnFull  string         `yaml:"on_full" doc:"What to do when Redis runs short of room (guard of the source) while the sink is down: wait leaves the records in Redis, spool moves them to the spool, which needs state.durable or state.spool. Without it: spool where one of them is given, else wait." enum:"spool|wait"`
 	Timeout units.Duration `yaml:"timeout" doc:"Longest time one call of the store may take; it is repeated afterwards."`
 	Retry   Retry          `yaml:"retry" doc:"Pause between attempts; it doubles from min to max, with jitter."`
 
@@ -108,7 +108,7 @@ type Mask struct {
 type State struct {
 	Dir     string `yaml:"dir" doc:"Directory for spool and dead letters; must be a directory of its own, one process locks it." required:"true"`
 	Durable bool   `yaml:"durable" doc:"Whether the directory survives the machine. If false nothing is settled by writing to it: sinks wait, or spool to S3."`
-	Spool   string `yaml:"spool" doc:"S3 prefix for spool and dead letters, like s3://bucket/prefix/; empty means state.dir."`
+	Spool   string `yaml:"spool" doc:"S3 prefix for the spool, which any pump with the same prefix can drain, and for dead letters where state.durable is false, like s3://bucket/prefix/; empty means state.dir."`
 }
 
 // Admin is the HTTP interface.

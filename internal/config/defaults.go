@@ -53,7 +53,6 @@ func Defaults() *Config {
 // sinkDefaults is what every sink has unless its entry says otherwise.
 func sinkDefaults() Sink {
 	return Sink{
-		OnFull:  "wait",
 		Timeout: units.Duration(30 * time.Second),
 		Retry:   Retry{Min: units.Duration(200 * time.Millisecond), Max: units.Duration(30 * time.Second)},
 	}

@@ -9,6 +9,10 @@ import (
 // out records older than retention.search.keep, which would bring back indices that retention deleted.
 func (c *Config) inherit(root *node) {
 	for name, s := range c.Sinks {
+		if root.get("sinks").get(name).get("on_full") == nil {
+			s.OnFull = c.onFull()
+			c.Sinks[name] = s
+		}
 		own, ok := s.Settings.(opensearch.Config)
 		if !ok || root.get("sinks").get(name).get("keep") != nil {
 			continue
@@ -35,4 +39,18 @@ func (c *Config) searchKeep() units.Duration {
 		keep = max(keep, o.Search.Keep)
 	}
 	return keep
+}
+
+// What a sink that is down does with records that Redis has no room for.
+const (
+	Spool = "spool"
+	Wait  = "wait"
+)
+
+// onFull is spool where a spool outlives the machine: a full Redis is an outage of the gateway, a full directory is not.
+func (c *Config) onFull() string {
+	if c.State.Durable || c.State.Spool != "" {
+		return Spool
+	}
+	return Wait
 }

@@ -29,20 +29,32 @@ func newBreaker(b Backoff) *breaker {
 // wait returns when a call may be made. The caller must then call done exactly once.
 func (b *breaker) wait(ctx context.Context) error {
 	for {
-		b.mu.Lock()
-		now := time.Now()
-		open := b.failed >= openAfter
-		if !now.Before(b.until) && !(open && b.probing) {
-			b.probing = open
-			b.mu.Unlock()
+		ok, changed, left := b.ask()
+		if ok {
 			return nil
 		}
-		changed, left := b.changed, b.until.Sub(now)
-		b.mu.Unlock()
 		if err := b.pause(ctx, changed, left); err != nil {
 			return err
 		}
 	}
+}
+
+// try is wait without waiting: done must be called only if it answers true.
+func (b *breaker) try() bool {
+	ok, _, _ := b.ask()
+	return ok
+}
+
+func (b *breaker) ask() (ok bool, changed <-chan struct{}, left time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	open := b.failed >= openAfter
+	if !now.Before(b.until) && !(open && b.probing) {
+		b.probing = open
+		return true, nil, 0
+	}
+	return false, b.changed, b.until.Sub(now)
 }
 
 func (b *breaker) pause(ctx context.Context, changed <-chan struct{}, left time.Duration) error {

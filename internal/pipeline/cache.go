@@ -13,7 +13,8 @@ import (
 // cache holds the decoded chunks of one stream, so that lanes at the same place share them. What no lane holds stays
 // until the memory is wanted, or every lane has passed it.
 type cache struct {
-	stream Stream
+	stream elements
+	span   uint32 // a chunk ends at multiples of it; 0: anywhere
 	shapes *shapes
 	store  *store
 
@@ -21,6 +22,13 @@ type cache struct {
 	chunks  []*chunk                   // in no order; a handful
 	loading map[Position]chan struct{} // memory is reserved for them
 	largest atomic.Int64               // bytes of the largest element of the chunk read last
+}
+
+// elements is what a cache reads: a Stream, or its spool.
+type elements interface {
+	Kind() Kind
+	Format() record.Format
+	Read(ctx context.Context, claim ClaimID, index, max uint32, limit int64) ([]Element, error)
 }
 
 // store is what the caches of all streams share: the budget and the clock of last use.
@@ -39,8 +47,8 @@ func newStore(limit int64) *store {
 	return s
 }
 
-func (s *store) cache(st Stream, sh *shapes) *cache {
-	c := &cache{stream: st, shapes: sh, store: s, loading: make(map[Position]chan struct{})}
+func (s *store) cache(st elements, span uint32, sh *shapes) *cache {
+	c := &cache{stream: st, span: span, shapes: sh, store: s, loading: make(map[Position]chan struct{})}
 	s.mu.Lock()
 	s.caches[c] = struct{}{}
 	s.mu.Unlock()
@@ -96,7 +104,10 @@ const (
 // is reserved before others can wait for the loading, so that nobody waits, through another, for memory.
 func (c *cache) get(ctx context.Context, claim Claim, index uint32, limit int64, p patience) (*chunk, error) {
 	at := Position{claim.ID, index}
-	end := min(claim.Len, index-index%record.Span+record.Span)
+	end := claim.Len
+	if c.span > 0 {
+		end = min(end, index-index%c.span+c.span)
+	}
 	limit = min(limit, int64(end-index)*typicalRecord+minRead)
 	var reserved int64
 	for {

@@ -37,7 +37,7 @@ func (l *lane) collect(ctx context.Context, c Claim, g group, bytes int64) (*col
 		if open && !first && left <= 0 {
 			break
 		}
-		ch, err := l.cache.get(ctx, c, index, max(left, 1), patienceOf(first, open))
+		ch, err := l.reads.get(ctx, c, index, max(left, 1), patienceOf(first, open))
 		if err != nil {
 			l.release(out)
 			return nil, err
@@ -108,7 +108,7 @@ func firstItem(items []Item, index uint32) int {
 
 func (l *lane) release(c *collected) {
 	for _, ch := range c.chunks {
-		l.cache.release(ch)
+		l.reads.release(ch)
 	}
 	c.chunks = nil
 	clear(l.buffer)

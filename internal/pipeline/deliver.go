@@ -8,15 +8,15 @@ import (
 )
 
 // deliver hands the next batch of a claim to the sink, from index on, until it is durable (writer) or taken over
-// (gatherer), and returns where it ended. Between attempts nothing is held in memory.
+// (gatherer), and returns how far it came, also beside an error. Between attempts nothing is held in memory.
 func (r *runner) deliver(ctx context.Context, l *lane, c Claim, index uint32, gen int) (uint32, error) {
-	d := &delivery{run: r, lane: l, claim: c, gen: gen, todo: []group{{from: index}}}
+	d := &delivery{run: r, lane: l, claim: c, gen: gen, todo: []group{{from: index}}, kept: index, spooled: l.reads != l.cache}
 	for len(d.todo) > 0 {
 		if err := d.attempt(ctx); err != nil {
-			return index, err
+			return d.kept, err
 		}
 	}
-	return d.end, nil
+	return d.kept, nil
 }
 
 // group is a part of a claim to be delivered together: the range [from, to), to being 0 as long as the limits are to
@@ -35,13 +35,14 @@ type delivery struct {
 	claim   Claim
 	gen     int
 	todo    []group
-	end     uint32
+	kept    uint32 // everything below is done, or taken over
+	spooled bool   // it comes from the spool
 	repeats int
 }
 
 // attempt tries the first group once.
 func (d *delivery) attempt(ctx context.Context) error {
-	if err := d.run.wait(ctx); err != nil {
+	if err := d.lane.turn(ctx); err != nil {
 		return err
 	}
 	reported := false
@@ -64,7 +65,6 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return err
 	}
 	d.todo[0].to = out.batch.To
-	d.end = max(d.end, out.batch.To)
 	reported = true
 	err = d.run.call(d.lane.hard, d.lane, &out.batch, d.gen, func(res Result) error { return d.finish(out, res) })
 	return d.outcome(ctx, out, err)
@@ -126,7 +126,8 @@ func (d *delivery) finish(out *collected, res Result) error {
 	}
 	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead})
 	counts.Effective = uint64(g.to-g.from) - counts.Total()
-	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts})
+	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, unspooled: d.spooled})
+	d.kept = g.to
 	d.lane.passed = Position{d.claim.ID, g.to}
 	d.todo = d.todo[1:]
 	d.repeats = 0

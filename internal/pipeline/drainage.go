@@ -68,6 +68,15 @@ func (d *drainage) letGo() {
 func (d *drainage) lacks() (missing []string, settled bool) {
 	claims, _ := d.stream.Claims()
 	settled = true
+	if s, ok := d.stream.(Spoolable); ok {
+		for name := range s.Spools() {
+			if l := d.lane(name); l == nil || l.blocked.Load() {
+				missing = append(missing, name)
+			} else {
+				settled = false
+			}
+		}
+	}
 	for i := range claims {
 		c := &claims[i]
 		for _, name := range c.Owes {

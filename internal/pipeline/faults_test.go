@@ -210,7 +210,7 @@ func TestNobodyWaitsForMemoryWhileHoldingSome(t *testing.T) {
 		id := reg.claim(p.Owes(Analytics), fat...)
 		claims, _ := reg.lease().Claims()
 		st := newStore(10 << 20)
-		c := st.cache(reg.lease(), &shapes{})
+		c := st.cache(reg.lease(), record.Span, &shapes{})
 		held, err := c.get(t.Context(), claims[0], 0, 8<<20, patient)
 		if err != nil {
 			t.Fatal(err)

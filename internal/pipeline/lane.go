@@ -16,6 +16,7 @@ type lane struct {
 	drain  *drainage
 	stream Stream
 	cache  *cache
+	reads  *cache // cache, or that of the spool while the lane reads from there
 	limits Batching
 	box    LetterBox
 	log    *slog.Logger
@@ -23,11 +24,13 @@ type lane struct {
 	hard    context.Context // of what must not be cut off by an orderly shutdown: calls in flight, dead letters
 	members Members
 	settler *settler
+	spool   *spooler // nil when the stream knows no spools
 	buffer  []Item   // of the batch in hand
 	passed  Position // everything below was delivered since the stream was gained or rewound, settled or not
 
 	next    atomic.Pointer[Position] // what is read next; for the cache and the status
 	idle    atomic.Bool              // nothing left to read at the moment
+	blocked atomic.Bool              // what lies in the spool cannot be had here
 	mu      sync.Mutex
 	rewound chan struct{} // closed by rewind
 	gen     int
@@ -41,14 +44,15 @@ type Batching struct {
 
 var errRewound = errors.New("the lane was rewound")
 
-func newLane(r *runner, d *drainage, limits Batching, box LetterBox) *lane {
+func newLane(r *runner, d *drainage, opt Options) *lane {
 	st, id := d.stream, d.stream.ID()
 	l := &lane{
-		run: r, drain: d, stream: st, cache: d.cache, limits: limits, box: box, hard: d.hard, members: st.Members(r.name),
+		run: r, drain: d, stream: st, cache: d.cache, reads: d.cache, limits: opt.Batch, box: opt.Letters, hard: d.hard, members: st.Members(r.name),
 		log:     r.log.With("source", id.Source, "list", id.List),
 		rewound: make(chan struct{}),
 	}
-	l.settler = newSettler(st, r.name, r.settled, l.unsettled)
+	l.spool = newSpooler(l, opt.Spools)
+	l.settler = newSettler(st, r.name, l.booked, l.unsettled)
 	l.next.Store(&Position{})
 	return l
 }
@@ -66,6 +70,10 @@ func (l *lane) work(ctx context.Context) {
 		err := l.deliverAll(ctx, rewound, gen)
 		switch {
 		case errors.Is(err, errRewound):
+		case errors.Is(err, errSpool):
+			if l.beginSpool(ctx) != nil {
+				return
+			}
 		case ctx.Err() != nil:
 			return
 		default:
@@ -80,6 +88,9 @@ func (l *lane) work(ctx context.Context) {
 // deliverAll goes from the cursor on through every claim that owes this sink, or from where it was when an error ended it:
 // what was delivered already waits to be settled.
 func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int) error {
+	if err := l.drainSpool(ctx, gen); err != nil {
+		return err
+	}
 	var last ClaimID // none is before the first
 	for {
 		claims, changed := l.stream.Claims()
@@ -108,10 +119,15 @@ func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int)
 		}
 		l.settler.prune(claims)
 		l.caughtUp()
+		l.sweepSpool(ctx, claims)
 		select {
 		case <-changed:
 		case <-rewound:
 			return errRewound
+		case <-l.look():
+			if l.mustSpool() {
+				return errSpool
+			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -120,6 +136,16 @@ func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int)
 
 func (l *lane) owed(c *Claim) bool {
 	return slices.Contains(c.Owes, l.run.name) && l.settler.cursor(c) < c.Len
+}
+
+// booked takes note that a range is booked.
+func (l *lane) booked(r Settled) {
+	if !r.unspooled {
+		l.run.settled(r.Counts)
+		return
+	}
+	l.run.stats.unspooled(r.Counts)
+	l.spool.passed(l.hard, Position{r.Claim, r.To})
 }
 
 // unsettled says that the cursor does not move although records are delivered.

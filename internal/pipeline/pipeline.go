@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"sluice/internal/record"
 )
 
 // Options is what a pipeline is made of.
@@ -22,7 +24,8 @@ type Options struct {
 	Batch    Batching
 	Deadline time.Duration // of an orderly shutdown
 	Letters  LetterBox
-	Once     bool // flush gatherers as soon as there is nothing left to read
+	Spools   []Spool // that can be reached; the first takes what is spooled from now on
+	Once     bool    // flush gatherers as soon as there is nothing left to read
 	Log      *slog.Logger
 }
 
@@ -208,12 +211,12 @@ func (p *Pipeline) Gained(st Stream) {
 
 func (p *Pipeline) drainage(st Stream) *drainage {
 	d := &drainage{
-		stream: st, cache: p.store.cache(st, p.shapes), quiet: make(chan struct{}), ended: make(chan struct{}),
+		stream: st, cache: p.store.cache(st, record.Span, p.shapes), quiet: make(chan struct{}), ended: make(chan struct{}),
 	}
 	d.hard, d.cancel = context.WithCancel(p.hard)
 	for _, r := range p.runners {
 		if r.sink.Takes(st.Kind()) {
-			d.lanes = append(d.lanes, newLane(r, d, p.opt.Batch, p.opt.Letters))
+			d.lanes = append(d.lanes, newLane(r, d, p.opt))
 		}
 	}
 	return d
@@ -229,6 +232,19 @@ func (p *Pipeline) Willing() bool {
 	}
 	for _, r := range p.runners {
 		if r.willing() {
+			return true
+		}
+	}
+	return p.spoolsNow()
+}
+
+// spoolsNow tells whether some sink's spool would take what is claimed now: only that can be spooled.
+func (p *Pipeline) spoolsNow() bool {
+	if len(p.opt.Spools) == 0 || !slices.ContainsFunc(p.runners, func(r *runner) bool { return r.spools && r.down() }) {
+		return false
+	}
+	for _, d := range p.drainages() {
+		if s, ok := d.stream.(Spoolable); ok && s.Short(time.Time{}) != "" {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -19,6 +20,7 @@ type SinkSpec struct {
 	Filters *Filters
 	Timeout time.Duration // of one call
 	Retry   Backoff
+	Spools  bool // on_full: what Redis has no room for goes to the spool while the sink is down
 }
 
 // runner drives one sink for all its lanes: opens it, paces it by its breaker, and for a gatherer makes all its calls
@@ -40,7 +42,11 @@ type runner struct {
 	poison  *stats       // of the dead letters that concern every sink: whichever lane comes first stores them
 	root    *slog.Logger // that names no sink
 
-	opened chan struct{} // closed when Open succeeded
+	spools bool // its batches may be spooled
+
+	opened    chan struct{} // closed when Open succeeded
+	openFails atomic.Int32  // attempts in a row
+	trouble   spoolTrouble
 }
 
 // errNeither is a mistake in a sink.
@@ -49,7 +55,7 @@ var errNeither = errors.New("a sink must be a Writer or a Gatherer")
 func newRunner(s SinkSpec, share int64, limits Batching, once bool, log *slog.Logger) (*runner, error) {
 	r := &runner{
 		name: s.Name, kind: s.Type, sink: s.Sink, filters: s.Filters, timeout: s.Timeout, backoff: s.Retry,
-		breaker: newBreaker(s.Retry), share: semaphore.NewWeighted(share), most: min(limits.Bytes, share/2),
+		spools: s.Spools, breaker: newBreaker(s.Retry), share: semaphore.NewWeighted(share), most: min(limits.Bytes, share/2),
 		log: log.With("sink", s.Name), root: log, opened: make(chan struct{}),
 	}
 	switch t := s.Sink.(type) {
@@ -84,6 +90,7 @@ func (r *runner) open(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // a shutdown is no failure of the sink
 		}
+		r.openFails.Add(1)
 		r.failed(err)
 		if n == 0 {
 			r.log.Warn("sink cannot be opened; its records wait", "err", err)
@@ -121,6 +128,17 @@ func (r *runner) wait(ctx context.Context) error {
 
 // willing tells whether the sink takes data at the moment.
 func (r *runner) willing() bool { return r.isOpen() && !r.breaker.open() }
+
+// down tells whether the sink failed for long enough to be taken for sick.
+func (r *runner) down() bool {
+	if r.isOpen() {
+		return r.breaker.open()
+	}
+	return r.openFails.Load() >= openAfter
+}
+
+// tryTurn is wait without waiting.
+func (r *runner) tryTurn() bool { return r.isOpen() && r.breaker.try() }
 
 // took notes that a batch was taken. A gatherer's answer says nothing about the store: its flushes do.
 func (r *runner) took() {
@@ -203,7 +221,15 @@ func (s *stats) settled(c Counts) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts = s.counts.Plus(c)
-	s.rate.add(c.Total(), time.Now())
+	s.rate.add(c.Total()-c.Spooled, time.Now())
+}
+
+// unspooled books what became of records from the spool, which this process need not have put there.
+func (s *stats) unspooled(c Counts) {
+	s.mu.Lock()
+	s.counts.Spooled -= min(s.counts.Spooled, c.Total())
+	s.mu.Unlock()
+	s.settled(c)
 }
 
 func (s *stats) mailed(ls []Letter, log *slog.Logger) {

@@ -10,8 +10,9 @@ import (
 // durable when they come; a gatherer's wait until its marks pass them.
 type settler struct {
 	stream Stream
+	spool  Spoolable // the stream, if it is one
 	sink   string
-	booked func(Counts)
+	booked func(Settled)
 	refuse func(error) // told when booking fails for long
 
 	mu      sync.Mutex
@@ -23,9 +24,10 @@ type settler struct {
 	err     error
 }
 
-func newSettler(st Stream, sink string, booked func(Counts), refuse func(error)) *settler {
+func newSettler(st Stream, sink string, booked func(Settled), refuse func(error)) *settler {
+	spool, _ := st.(Spoolable)
 	return &settler{
-		stream: st, sink: sink, booked: booked, refuse: refuse, cursors: make(map[ClaimID]uint32), changed: make(chan struct{}),
+		stream: st, spool: spool, sink: sink, booked: booked, refuse: refuse, cursors: make(map[ClaimID]uint32), changed: make(chan struct{}),
 	}
 }
 
@@ -130,11 +132,27 @@ const settleSay = 25
 
 // book settles ranges that are durable. The cursor moves in memory only when it has moved in the registry.
 func (s *settler) book(ctx context.Context, ranges []Settled) error {
-	merged := merge(ranges)
+	for _, run := range runs(merge(ranges)) {
+		err := s.insist(ctx, func() error {
+			if run[0].unspooled {
+				return s.spool.Unspool(ctx, s.sink, run)
+			}
+			return s.stream.Settle(ctx, s.sink, run)
+		})
+		if err != nil {
+			return err
+		}
+		s.moved(run)
+	}
+	return nil
+}
+
+// insist repeats a step until it succeeds or the context ends.
+func (s *settler) insist(ctx context.Context, step func() error) error {
 	for n := 1; ; n++ {
-		err := s.stream.Settle(ctx, s.sink, merged)
+		err := step()
 		if err == nil {
-			break
+			return nil
 		}
 		if n%settleSay == 0 {
 			s.refuse(err)
@@ -143,22 +161,54 @@ func (s *settler) book(ctx context.Context, ranges []Settled) error {
 			return err
 		}
 	}
+}
+
+func (s *settler) moved(ranges []Settled) {
 	s.mu.Lock()
 	for _, r := range ranges {
-		s.cursors[r.Claim] = r.To
+		if !r.unspooled {
+			s.cursors[r.Claim] = r.To
+		}
 	}
 	s.mu.Unlock()
 	for _, r := range ranges {
-		s.booked(r.Counts)
+		s.booked(r)
 	}
-	return nil
+}
+
+// spooled books a range that lies in the spool now. Everything before it must be booked.
+func (s *settler) spooled(ctx context.Context, where string, r Settled) error {
+	err := s.insist(ctx, func() error { return s.spool.SettleSpooled(ctx, s.sink, where, r) })
+	if err == nil {
+		s.moved([]Settled{r})
+	}
+	return err
+}
+
+// holds tells whether something was taken over that is not durable.
+func (s *settler) holds() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting) > 0
+}
+
+// runs cuts ranges where those from the spool end, or begin.
+func runs(ranges []Settled) (out [][]Settled) {
+	for len(ranges) > 0 {
+		n := 1
+		for n < len(ranges) && ranges[n].unspooled == ranges[0].unspooled {
+			n++
+		}
+		out, ranges = append(out, ranges[:n]), ranges[n:]
+	}
+	return out
 }
 
 // merge joins adjacent ranges of a claim.
 func merge(ranges []Settled) []Settled {
 	var out []Settled
 	for _, r := range ranges {
-		if n := len(out); n > 0 && out[n-1].Claim == r.Claim && out[n-1].To == r.From {
+		if n := len(out); n > 0 && out[n-1].Claim == r.Claim && out[n-1].To == r.From && out[n-1].unspooled == r.unspooled {
 			out[n-1].To = r.To
 			out[n-1].Counts = out[n-1].Counts.Plus(r.Counts)
 			continue

@@ -74,6 +74,27 @@ type ArenaReader interface {
 	ReadInto(ctx context.Context, claim ClaimID, index, max uint32, limit int64, into *Arena) ([]Element, error)
 }
 
+// Spoolable is a Stream whose records may leave it for a sink's spool, and that knows when they should.
+type Spoolable interface {
+	// Short says why records that came at that time, by the server's clock, may not wait in the source any longer; empty
+	// when they may. A zero time asks for the source's memory alone.
+	Short(oldest time.Time) string
+	// Spools are the runs of the stream's records that lie in spools, by sink. The sink gets them before anything else.
+	Spools() map[string]Spooled
+	// SettleSpooled moves a sink's cursor like Settle, over a range that lies in the spool where from now on: behind
+	// what lies there already.
+	SettleSpooled(ctx context.Context, sink, where string, r Settled) error
+	// Unspool books consecutive ranges, from the spool's beginning on, as what became of them, in one atomic step that
+	// may be repeated. When it returns nil, they are not needed any more.
+	Unspool(ctx context.Context, sink string, ranges []Settled) error
+}
+
+// Spooled is a run of positions of a stream, of those that a sink is owed, that lies in the sink's spool.
+type Spooled struct {
+	From, To Position
+	Where    string // names the spool
+}
+
 // Element is one list element.
 type Element struct {
 	Payload []byte
@@ -86,6 +107,8 @@ type Settled struct {
 	Claim    ClaimID
 	From, To uint32
 	Counts   Counts
+
+	unspooled bool // it came from the spool
 }
 
 // Counts are the ledger's columns, counted by position.

@@ -129,6 +129,9 @@ func (d *Dir) AdminToken() (token, file string, err error) {
 // Letters is where the dead letters of a state directory lie.
 func Letters(path string) string { return filepath.Join(path, "deadletters") }
 
+// Spool is where batches lie that Redis had no room for.
+func (d *Dir) Spool() string { return filepath.Join(d.Path, "spool") }
+
 // Scratch is a directory for what may be lost with the process; name tells its user.
 func (d *Dir) Scratch(name string) string { return filepath.Join(d.Path, "scratch", name) }
 

@@ -15,20 +15,21 @@ const auditTries = 4
 
 // ListAudit is a list as its registry has it at one moment.
 type ListAudit struct {
-	List      string               `json:"list"`
-	Lineage   string               `json:"lineage,omitempty"` // empty: there is no registry
-	Epoch     string               `json:"epoch,omitempty"`
-	Owner     string               `json:"owner,omitempty"` // whose lease it is, or was
-	Leased    bool                 `json:"leased"`          // the lease holds
-	Until     time.Time            `json:"until,omitzero"`  // by the server's clock
-	Home      string               `json:"home,omitempty"`
-	Taken     uint64               `json:"taken"`
-	Waiting   uint64               `json:"waiting"` // elements not claimed yet
-	Claims    []ClaimAudit         `json:"claims,omitempty"`
-	Sinks     map[string]SinkAudit `json:"sinks,omitempty"`
-	Strange   []string             `json:"strange,omitempty"` // what does not fit together
-	Recorded  map[string]string    `json:"members,omitempty"` // by sink
-	FieldSize int                  `json:"registry_bytes"`    // names and values of the registry
+	List      string                `json:"list"`
+	Lineage   string                `json:"lineage,omitempty"` // empty: there is no registry
+	Epoch     string                `json:"epoch,omitempty"`
+	Owner     string                `json:"owner,omitempty"` // whose lease it is, or was
+	Leased    bool                  `json:"leased"`          // the lease holds
+	Until     time.Time             `json:"until,omitzero"`  // by the server's clock
+	Home      string                `json:"home,omitempty"`
+	Taken     uint64                `json:"taken"`
+	Waiting   uint64                `json:"waiting"` // elements not claimed yet
+	Claims    []ClaimAudit          `json:"claims,omitempty"`
+	Sinks     map[string]SinkAudit  `json:"sinks,omitempty"`
+	Strange   []string              `json:"strange,omitempty"` // what does not fit together
+	Recorded  map[string]string     `json:"members,omitempty"` // by sink
+	Spools    map[string]SpoolAudit `json:"spools,omitempty"`  // by sink
+	FieldSize int                   `json:"registry_bytes"`    // names and values of the registry
 }
 
 // ClaimAudit is an open claim.
@@ -39,6 +40,13 @@ type ClaimAudit struct {
 	Time    time.Time         `json:"time"`
 	Owes    []string          `json:"owes"`
 	Cursors map[string]uint32 `json:"cursors"`
+}
+
+// SpoolAudit is what lies in a sink's spool, and where that is.
+type SpoolAudit struct {
+	From  string `json:"from"`
+	To    string `json:"to"`
+	Where string `json:"where"`
 }
 
 // SinkAudit is the ledger of a list and sink: what it was owed (taken) and what became of it. Pending is computed from
@@ -169,9 +177,18 @@ func (v listView) audit(l list, now time.Time) ListAudit {
 		}
 		a.Strange = append(a.Strange, v.strange(c)...)
 	}
+	for sink, s := range r.Spools {
+		if a.Spools == nil {
+			a.Spools = map[string]SpoolAudit{}
+		}
+		a.Spools[sink] = SpoolAudit{From: s.From.String(), To: s.To.String(), Where: s.Where}
+	}
 	for _, sink := range slices.Sorted(maps.Keys(a.Sinks)) {
 		if !a.Sinks[sink].Balanced() {
 			a.Strange = append(a.Strange, fmt.Sprintf("the ledger of sink %s does not balance", sink))
+		}
+		if _, ok := r.Spools[sink]; ok != (a.Sinks[sink].Spooled > 0) {
+			a.Strange = append(a.Strange, fmt.Sprintf("%d records of sink %s count as spooled, a spool is named: %t", a.Sinks[sink].Spooled, sink, ok))
 		}
 	}
 	return a

@@ -36,6 +36,7 @@ type Config struct {
 	KeyPrefix  string      `yaml:"key_prefix" doc:"What the gateways put before the names of their lists; analytics- is their default."`
 	Uptime     bool        `yaml:"uptime" doc:"Also drain the results of uptime checks, host-checker:tyk-uptime-analytics."`
 	Claim      ClaimConfig `yaml:"claim" doc:"How lists are leased and claimed."`
+	Guard      GuardConfig `yaml:"guard" doc:"When records of a sink that is down may no longer wait in Redis, and go to its spool (on_full)."`
 
 	// Embedded accepts a server without INFO: it has a fixed identity, so that a new epoch is never noticed. For the
 	// in-process Redis of the demo only.
@@ -64,6 +65,13 @@ type ClaimConfig struct {
 	Lease        units.Duration `yaml:"lease" doc:"How long a list stays ours when we fall silent; renewed at a third of it."`
 	WaitReplicas Replicas       `yaml:"wait_replicas" doc:"Replicas that must hold a claim before it is delivered from: auto (as many as were connected in the last ten minutes) or a number, which is hard."`
 	Shield       units.Duration `yaml:"shield" doc:"TTL put on a list that cannot be claimed, in place of the gateway's 60s: long enough for a failover, short enough that a Redis without any pump does not fill up."`
+}
+
+// GuardConfig says when Redis has no more room for records of a sink that is down.
+type GuardConfig struct {
+	Age    units.Duration `yaml:"age" doc:"Records of a sink that is down wait in Redis at most this long; shorter outages never touch the spool."`
+	Memory int            `yaml:"memory" doc:"Per cent of the server's maxmemory from which on they wait no more; the rest is room for the gateway while the spool is written."`
+	Limit  units.Size     `yaml:"limit" doc:"Memory to go by instead of maxmemory, for a service that hides it or a server that has none; 0B goes by maxmemory."`
 }
 
 // Replicas is a number of replicas, or AutoReplicas.
@@ -107,6 +115,7 @@ func Defaults() Config {
 			WaitReplicas: AutoReplicas,
 			Shield:       units.Duration(10 * time.Minute),
 		},
+		Guard: GuardConfig{Age: units.Duration(15 * time.Minute), Memory: 60},
 	}
 }
 
@@ -139,7 +148,8 @@ func (c Config) Validate() (ps []units.Problem) {
 			"use a whole tag such as {tyk}-")
 	}
 	ps = append(ps, c.validateAccess()...)
-	return append(ps, c.Claim.validate()...)
+	ps = append(ps, c.Claim.validate()...)
+	return append(ps, c.Guard.validate()...)
 }
 
 func (c Config) validateAccess() (ps []units.Problem) {
@@ -167,6 +177,20 @@ func (c Config) validateAccess() (ps []units.Problem) {
 	}
 	if c.Username != "" || c.Password != "" {
 		add("password", "it is given beside iam", "use one of them")
+	}
+	return ps
+}
+
+func (g GuardConfig) validate() (ps []units.Problem) {
+	if g.Age.D() < time.Second {
+		ps = append(ps, units.Problem{Key: "guard.age", What: fmt.Sprintf("%s is less than 1s", g.Age), Cure: "write it like 15m"})
+	}
+	if g.Memory < 1 || g.Memory > 95 {
+		ps = append(ps, units.Problem{Key: "guard.memory", What: fmt.Sprintf("%d is not between 1 and 95 per cent", g.Memory),
+			Cure: "write it like 60"})
+	}
+	if g.Limit < 0 {
+		ps = append(ps, units.Problem{Key: "guard.limit", What: "it is negative", Cure: "write it like 2GiB"})
 	}
 	return ps
 }

@@ -33,7 +33,7 @@ func (s *Source) Idle(ctx context.Context) (bool, []string, error) {
 		if err != nil {
 			return false, nil, err
 		}
-		open := v.reg != nil && len(v.reg.Claims) > 0
+		open := v.reg != nil && len(v.reg.Claims)+len(v.reg.Spools) > 0
 		if !open && (v.waiting == 0 || !s.wants(l)) {
 			continue
 		}

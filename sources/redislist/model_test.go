@@ -189,7 +189,7 @@ func (m *protocol) finish(t *rapid.T) {
 					continue
 				}
 				rs := []pipeline.Settled{rng(c.id, c.cursor[s], n)}
-				if _, err := settle(m.ctx(), m.b.c, o, m.b.l, reg.Lineage, s, rs); err != nil {
+				if _, err := settle(m.ctx(), m.b.c, o, m.b.l, reg.Lineage, s, "", rs); err != nil {
 					t.Fatal(err)
 				}
 				if err := m.moveCursor(t, o, s, rs); err != nil {

@@ -83,7 +83,7 @@ func refusal(s *script, key string, r reply) error {
 	case "type":
 		return &typeError{key, r.str(1)}
 	case "version":
-		return pipeline.Fatal(fmt.Errorf("the registry of %s has layout %s, this program knows 1", key, r.str(1)))
+		return pipeline.Fatal(fmt.Errorf("the registry of %s has layout %s, this program knows 1 and 2", key, r.str(1)))
 	case "noperm":
 		return pipeline.Fatal(fmt.Errorf("scripts may not call INFO (%s): add +info to the user's ACL rules", r.str(1)))
 	case "noinfo":
@@ -131,6 +131,7 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 	if err != nil { // a newer program's: it must be able to have its list
 		return nil, 0, errors.Join(err, giveBack(ctx, e, o, l))
 	}
+	reg.Now = time.UnixMilli(r.int(1))
 	return reg, seq, nil
 }
 
@@ -186,22 +187,18 @@ func fits(owed pipeline.Owed) error {
 }
 
 // settle moves a sink's cursor over ranges, of which each is of another claim, and tells for each claim the offset it is
-// trimmed to now, or gone (nil when all of it was done before).
-func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink string, ranges []pipeline.Settled) ([]trimmed, error) {
+// trimmed to now, or gone (nil when all of it was done before). where names the spool that the ranges lie in now; empty
+// when the sink is done with them.
+func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, where string, ranges []pipeline.Settled) ([]trimmed, error) {
 	keys := []string{l.registry()}
-	args := []string{o.token, lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges))}
+	args := []string{o.token, lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges)), where, o.home}
 	var sum pipeline.Counts
 	for _, r := range ranges {
 		keys = append(keys, l.claim(r.Claim))
 		args = append(args, r.Claim.String(), strconv.FormatUint(uint64(r.From), 10), strconv.FormatUint(uint64(r.To), 10))
 		sum = addCounts(sum, r.Counts)
 	}
-	for _, c := range columns {
-		if n := c.of(&sum); *n > 0 {
-			args = append(args, c.name, strconv.FormatUint(*n, 10))
-		}
-	}
-	r, _, err := e.eval(ctx, settleScript, keys, args)
+	r, _, err := e.eval(ctx, settleScript, keys, appendCounts(args, sum))
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +249,16 @@ var columns = []struct {
 	{"filtered", func(c *pipeline.Counts) *uint64 { return &c.Filtered }},
 	{"dead_letters", func(c *pipeline.Counts) *uint64 { return &c.DeadLetters }},
 	{"spooled", func(c *pipeline.Counts) *uint64 { return &c.Spooled }},
+}
+
+// appendCounts adds (column, count) pairs to a script's arguments.
+func appendCounts(args []string, sum pipeline.Counts) []string {
+	for _, c := range columns {
+		if n := c.of(&sum); *n > 0 {
+			args = append(args, c.name, strconv.FormatUint(*n, 10))
+		}
+	}
+	return args
 }
 
 func addCounts(a, b pipeline.Counts) pipeline.Counts {

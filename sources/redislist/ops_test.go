@@ -57,7 +57,7 @@ func (b *bench) claim(o owner, reg *registry, owed pipeline.Owed) claimEntry {
 }
 
 func (b *bench) settle(o owner, reg *registry, sink string, rs ...pipeline.Settled) ([]trimmed, error) {
-	return settle(b.ctx(), b.c, o, b.l, reg.Lineage, sink, rs)
+	return settle(b.ctx(), b.c, o, b.l, reg.Lineage, sink, "", rs)
 }
 
 func rng(id pipeline.ClaimID, from, to uint32) pipeline.Settled {

@@ -228,7 +228,7 @@ func (m *protocol) settle(t *rapid.T) {
 	}
 	lineage, o := p.reg.Lineage, p.owner
 	send := func(t *rapid.T) error {
-		_, err := settle(m.ctx(), m.b.c, o, m.b.l, lineage, sink, rs)
+		_, err := settle(m.ctx(), m.b.c, o, m.b.l, lineage, sink, "", rs)
 		if want := m.moveCursor(t, o, sink, rs); !sameKind(err, want) {
 			t.Fatalf("settle %s %v answered %v, want %v", sink, rs, err, want)
 		}

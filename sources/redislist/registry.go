@@ -26,6 +26,8 @@ type registry struct {
 	Claims  []claimEntry // in order
 	Shapes  map[string]string
 	Members map[string]string            // by sink, as recorded
+	Spools  map[string]pipeline.Spooled  // by sink
+	Now     time.Time                    // the server's, where the script told it
 	Ledger  map[string]map[string]uint64 // by sink and column
 }
 
@@ -46,12 +48,12 @@ func parseRegistry(f map[string]string) (*registry, error) {
 	if len(f) == 0 {
 		return nil, errors.New("there is no registry")
 	}
-	if f["v"] != "1" {
-		return nil, fmt.Errorf("the registry has layout %q, this program knows 1", f["v"])
+	if f["v"] != "1" && f["v"] != "2" {
+		return nil, fmt.Errorf("the registry has layout %q, this program knows 1 and 2", f["v"])
 	}
 	r := &registry{
 		Lineage: f["lineage"], IDs: f["ids"], Owner: f["owner"], Home: f["home"],
-		Shapes: map[string]string{}, Members: map[string]string{}, Ledger: map[string]map[string]uint64{},
+		Shapes: map[string]string{}, Members: map[string]string{}, Spools: map[string]pipeline.Spooled{}, Ledger: map[string]map[string]uint64{},
 	}
 	if b, err := hex.DecodeString(r.Lineage); err != nil || len(b) != 16 {
 		return nil, fmt.Errorf("lineage %q is not 32 hex characters", r.Lineage)
@@ -82,6 +84,10 @@ func parseRegistry(f map[string]string) (*registry, error) {
 			r.Shapes[rest] = v
 		case "m":
 			r.Members[rest] = v
+		case "s":
+			if r.Spools[rest], err = parseSpooled(v); err != nil {
+				return nil, err
+			}
 		case "k":
 			if i := strings.LastIndexByte(rest, ':'); i > 0 {
 				r.count(rest[:i], rest[i+1:], p.uint(k, 64))
@@ -181,4 +187,20 @@ func parseMembers(v string) (m pipeline.MemberRange, err error) {
 
 func membersString(m pipeline.MemberRange) string {
 	return m.From.String() + " " + m.To.String() + " " + m.Tag
+}
+
+// parseSpooled reads an s: field.
+func parseSpooled(v string) (s pipeline.Spooled, err error) {
+	w := strings.SplitN(v, " ", 3)
+	if len(w) != 3 || w[2] == "" {
+		return s, fmt.Errorf("a spool is recorded as %q", v)
+	}
+	if s.From, err = pipeline.ParsePosition(w[0]); err != nil {
+		return s, err
+	}
+	if s.To, err = pipeline.ParsePosition(w[1]); err != nil {
+		return s, err
+	}
+	s.Where = w[2]
+	return s, nil
 }

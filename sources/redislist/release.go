@@ -29,8 +29,8 @@ func (s *Source) find(name string) (list, error) {
 	return s.lists[i], nil
 }
 
-// ReleaseSink drops what the open claims of a list still owe a sink. It is booked as filtered, and counted as released
-// beside. A pump that works on the list meanwhile reads the registry again.
+// ReleaseSink drops what the open claims of a list still owe a sink, and what lies in its spool. It is booked as filtered,
+// and counted as released beside. A pump that works on the list meanwhile reads the registry again.
 func (s *Source) ReleaseSink(ctx context.Context, listName, sink string) (Released, error) {
 	return s.release(ctx, listName, func(c *control, l list) (r Released, err error) {
 		v, err := readList(ctx, c, l)
@@ -45,6 +45,10 @@ func (s *Source) ReleaseSink(ctx context.Context, listName, sink string) (Releas
 			if slices.Contains(e.Sinks, sink) {
 				ids = append(ids, e.ID)
 			}
+		}
+		if _, ok := v.reg.Spools[sink]; ok && len(ids) == 0 {
+			r.Records, err = dropSink(ctx, c, l, sink, nil)
+			return r, err
 		}
 		for batch := range slices.Chunk(ids, releaseBatch) {
 			n, err := dropSink(ctx, c, l, sink, batch)

@@ -24,6 +24,9 @@ var claimLua string
 //go:embed scripts/settle.lua
 var settleLua string
 
+//go:embed scripts/unspool.lua
+var unspoolLua string
+
 //go:embed scripts/members.lua
 var membersLua string
 
@@ -52,6 +55,7 @@ var (
 	giveBackScript = newScript("give back", preludeLua+giveBackLua)
 	claimScript    = newScript("claim", preludeLua+claimLua)
 	settleScript   = newScript("settle", preludeLua+settleLua)
+	unspoolScript  = newScript("unspool", preludeLua+unspoolLua)
 	membersScript  = newScript("members", preludeLua+membersLua)
 	dropSinkScript = newScript("drop sink", preludeLua+dropSinkLua)
 	dropHomeScript = newScript("drop home", preludeLua+dropHomeLua)

@@ -134,7 +134,9 @@ func (se *session) info(ctx context.Context) (map[string]string, error) {
 	}
 	se.looked = time.Now()
 	se.src.replicas.see(se.looked, onlineReplicas(text))
-	return infoFields(text), nil
+	fields := infoFields(text)
+	se.src.room.see(se.looked, fields)
+	return fields, nil
 }
 
 func infoFields(text string) map[string]string {
@@ -177,7 +179,7 @@ func (se *session) loop(ctx context.Context) (worked bool, err error) {
 
 // scan looks at every list once.
 func (se *session) scan(ctx context.Context) error {
-	if time.Since(se.looked) > replicaLook {
+	if time.Since(se.looked) >= roomLook {
 		if _, err := se.info(ctx); err != nil {
 			return err
 		}

@@ -42,6 +42,7 @@ type Source struct {
 	lists    []list
 	replicas replicaCount
 	stopped  atomic.Bool
+	room     room
 
 	mu      sync.Mutex
 	session *session             // nil: not connected

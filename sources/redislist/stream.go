@@ -24,6 +24,8 @@ type stream struct {
 	epoch pipeline.Epoch // of the claims we make
 	done  chan struct{}
 
+	spooling sync.Mutex // held while the registry's spools change, so that what is remembered of them follows
+
 	mu        sync.Mutex
 	why       error // why it was closed
 	n         uint32
@@ -37,7 +39,10 @@ type stream struct {
 	members   map[string]recordedMembers
 	covered   uint64 // writes up to it are replicated as demanded
 	spans     spanStates
-	size      float64 // of an element, smoothed; 0: none was seen
+	spools    map[string]pipeline.Spooled // what lies in a sink's spool
+	unspooled uint64                      // the last write that took something out of a spool
+	skew      time.Duration               // server's clock less ours
+	size      float64                     // of an element, smoothed; 0: none was seen
 }
 
 // openClaim is what changes of a claim.
@@ -57,7 +62,10 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 		se: se, list: l, epoch: reg.Epoch, n: reg.N, taken: reg.Taken,
 		id:   pipeline.StreamID{Source: se.src.name, List: l.name, Lineage: reg.Lineage},
 		done: make(chan struct{}), changed: make(chan struct{}),
-		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{},
+		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{}, spools: maps.Clone(reg.Spools),
+	}
+	if !reg.Now.IsZero() {
+		st.skew = time.Until(reg.Now)
 	}
 	for _, c := range reg.Claims {
 		st.add(c, []byte(reg.Shapes[c.Key]), seq)
@@ -157,6 +165,11 @@ func (st *stream) Claims() ([]pipeline.Claim, <-chan struct{}) {
 
 // Settle implements pipeline.Stream.
 func (st *stream) Settle(ctx context.Context, sink string, ranges []pipeline.Settled) error {
+	return st.settle(ctx, sink, "", ranges)
+}
+
+// settle moves a sink's cursor; where is the spool that the ranges lie in now, if any.
+func (st *stream) settle(ctx context.Context, sink, where string, ranges []pipeline.Settled) error {
 	if err := st.failed(); err != nil {
 		return err
 	}
@@ -168,11 +181,17 @@ func (st *stream) Settle(ctx context.Context, sink string, ranges []pipeline.Set
 	if len(ranges) == 0 {
 		return nil
 	}
-	out, err := settle(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, sink, ranges)
+	out, err := settle(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, sink, where, ranges)
+	if err == nil && out == nil && where != "" {
+		err = errStale // another moved the cursor, and not into this spool
+	}
 	if err != nil {
 		return st.refused("settle", err)
 	}
-	st.settled(sink, ranges, out)
+	if where != "" {
+		st.nameSpool(sink, where, ranges)
+	}
+	st.settled(sink, where != "", ranges, out)
 	return nil
 }
 
@@ -231,8 +250,8 @@ func (st *stream) follows(sink string, ranges []pipeline.Settled) error {
 	return fmt.Errorf("settle list %s: ranges of sink %s do not follow its cursor", st.list.name, sink)
 }
 
-// settled books what a settle did.
-func (st *stream) settled(sink string, ranges []pipeline.Settled, out []trimmed) {
+// settled books what a settle did. Members that are recorded outlive that their range is spooled.
+func (st *stream) settled(sink string, spooled bool, ranges []pipeline.Settled, out []trimmed) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, r := range ranges {
@@ -250,8 +269,20 @@ func (st *stream) settled(sink string, ranges []pipeline.Settled, out []trimmed)
 			st.remove(r.Claim)
 		}
 	}
-	end := ranges[len(ranges)-1]
-	if m, ok := st.members[sink]; ok && m.rng.To.Compare(pipeline.Position{Claim: end.Claim, Index: end.To}) <= 0 {
+	if !spooled {
+		st.passed(sink, endOf(ranges))
+	}
+}
+
+// endOf is the position behind ranges.
+func endOf(ranges []pipeline.Settled) pipeline.Position {
+	last := ranges[len(ranges)-1]
+	return pipeline.Position{Claim: last.Claim, Index: last.To}
+}
+
+// passed forgets the members that the sink has passed. The lock is held.
+func (st *stream) passed(sink string, p pipeline.Position) {
+	if m, ok := st.members[sink]; ok && m.rng.To.Compare(p) <= 0 {
 		delete(st.members, sink)
 	}
 }

@@ -15,8 +15,6 @@ const (
 	waitTimeout = time.Second
 	// replicaMemory is how long a replica that went away is still waited for: longer than a failover or a resync takes.
 	replicaMemory = 10 * time.Minute
-	// replicaLook is how often the number of replicas is asked.
-	replicaLook = 5 * time.Second
 )
 
 // replicaCount remembers how many replicas were connected in the last ten minutes. It outlives connections: right after

@@ -36,6 +36,44 @@ end
 
 local function owes(sinks, sink) return string.find(',' .. sinks .. ',', ',' .. sink .. ',', 1, true) ~= nil end
 
+-- spool reads an s: field: the position of what lies first in the spool, that behind the last, and where it is.
+local function spool(sink)
+  local v = redis.call('HGET', reg, 's:' .. sink)
+  if not v then return end
+  return string.match(v, '^(%S+) (%S+) (.+)$')
+end
+
+-- reached tells whether p <= q. Positions have a fixed width. They are compared byte by byte, since Lua compares strings
+-- as the server's locale has it.
+local function reached(p, q)
+  for i = 1, #p do
+    local a, b = string.byte(p, i), string.byte(q, i)
+    if a ~= b then return a < b end
+  end
+  return true
+end
+
+local function position(name, index) return name .. '-' .. string.format('%010d', index) end
+
+-- passed clears a sink's recorded members when it has passed them.
+local function passed(sink, pos)
+  local m = redis.call('HGET', reg, 'm:' .. sink)
+  if m and reached(string.match(m, '^%S+ (%S+)'), pos) then redis.call('HDEL', reg, 'm:' .. sink) end
+end
+
+-- spools tells whether anything lies in a spool, and whether in one of a state directory.
+local function spools()
+  local any, loc = false, false
+  local all = redis.call('HGETALL', reg)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 2) == 's:' then
+      any = true
+      loc = loc or string.find(all[i + 1], ' dir:', 1, true) ~= nil
+    end
+  end
+  return any, loc
+end
+
 -- trim cuts a claim to the least of the cursors it owes, aligned down to a span, or removes it when all are at its end.
 -- It answers the offset, or false when the claim is gone.
 local function trim(key, name, len, sinks, span)
@@ -59,12 +97,18 @@ local function trim(key, name, len, sinks, span)
   return off
 end
 
--- sweep removes what no open claim refers to any more, after claims with these shape keys have finished. The newest
--- claim nearly always vouches for all of it; only if not are the others looked at.
-local function sweep(keys)
-  if next(keys) == nil then return end
-  local h = redis.call('HMGET', reg, 'epoch', 'n', 'home')
+-- sweep removes what nothing refers to any more, after claims with these shape keys have finished, or after a spool was
+-- emptied. The newest claim nearly always vouches for all of it; only if not are the others looked at. What lies in a spool
+-- of a state directory vouches for the home.
+local function sweep(keys, emptied)
+  if next(keys) == nil and not emptied then return end
+  local h = redis.call('HMGET', reg, 'epoch', 'n', 'home', 'v')
   local home = h[3]
+  if h[4] == '2' and (home or emptied) then
+    local any, loc = spools()
+    if not any then redis.call('HSET', reg, 'v', '1') end
+    if loc then home = false end
+  end
   local function vouch(v)
     if not v then return end
     local _, _, key, _, loc = claim(v)
@@ -81,4 +125,3 @@ local function sweep(keys)
   for key in pairs(keys) do redis.call('HDEL', reg, 'f:' .. key) end
   if home then redis.call('HDEL', reg, 'home') end
 end
-

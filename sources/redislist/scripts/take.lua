@@ -5,7 +5,7 @@ local kind = redis.call('TYPE', KEYS[2])
 kind = type(kind) == 'table' and kind.ok or kind
 if kind ~= 'none' and kind ~= 'list' then return {'type', kind} end
 local h = redis.call('HMGET', reg, 'v', 'owner', 'until', 'home', 'epoch', 'ids')
-if h[1] and h[1] ~= '1' then return {'version', h[1]} end
+if h[1] and h[1] ~= '1' and h[1] ~= '2' then return {'version', h[1]} end
 local wanted = kind == 'list' and ARGV[7] == '1'
 if not h[1] and not wanted then return {'idle'} end
 if h[2] and h[2] ~= ARGV[1] and tonumber(h[3] or '0') > t then
@@ -17,6 +17,8 @@ for i = 1, #all, 2 do
   if string.sub(all[i], 1, 2) == 'c:' then
     local _, _, _, _, l = claim(all[i + 1])
     open, loc = true, loc or l
+  elseif string.sub(all[i], 1, 2) == 's:' then
+    open = true
   end
 end
 if not open and not wanted then return {'idle'} end

@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// spooler finds the batches of one lane in its spool, and removes those that came back.
+type spooler struct {
+	stream Spoolable
+	id     SpoolID
+	places []Spool
+
+	// of the lane's goroutine
+	starts []Position       // of batches, ascending; the next some thousands
+	last   *spooledElements // the batch that was opened last
+	said   bool             // that it spools
+	swept  bool
+
+	mu   sync.Mutex
+	held []extent // read, and not removed
+}
+
+// extent is where a batch lies.
+type extent struct {
+	place      Spool
+	start, end Position
+}
+
+func newSpooler(l *lane, places []Spool) *spooler {
+	st, ok := l.stream.(Spoolable)
+	if !ok {
+		return nil
+	}
+	return &spooler{stream: st, id: SpoolID{l.stream.ID().Lineage, l.run.name}, places: places}
+}
+
+// now is what lies in the spool.
+func (s *spooler) now() (Spooled, bool) {
+	r, ok := s.stream.Spools()[s.id.Sink]
+	return r, ok
+}
+
+// place is the spool of that name, nil when it cannot be reached from here. No name means the one for new batches.
+func (s *spooler) place(where string) Spool {
+	for _, p := range s.places {
+		if where == "" || p.Where() == where {
+			return p
+		}
+	}
+	return nil
+}
+
+// startsKept bounds what is remembered of a listing.
+const startsKept = 4096
+
+var errMissing = errors.New("a spooled batch is missing")
+
+// ErrNotSpooled is a Spool's answer for a batch that is not there.
+var ErrNotSpooled = errors.New("no such batch is in the spool")
+
+// spoolTimeout bounds one call of a spool; a batch of some megabytes takes far less.
+const spoolTimeout = 30 * time.Second
+
+var errSpoolTimeout = errors.New("the spool did not answer within its timeout")
+
+// find returns the batch that holds the position or, when the position is a claim's end, the first one behind it.
+func (s *spooler) find(ctx context.Context, p Spool, at Position) (*spooledElements, error) {
+	for _, list := range []bool{false, true} {
+		if list {
+			if err := s.list(ctx, p); err != nil {
+				return nil, fmt.Errorf("list the spool: %w", err)
+			}
+		}
+		e, err := s.known(ctx, p, at)
+		if e != nil || err != nil {
+			return e, err
+		}
+	}
+	return nil, fmt.Errorf("%w: none holds %s", errMissing, at)
+}
+
+// known looks for a batch among those that were listed.
+func (s *spooler) known(ctx context.Context, p Spool, at Position) (*spooledElements, error) {
+	behind, _ := slices.BinarySearchFunc(s.starts, Position{at.Claim, at.Index + 1}, Position.Compare)
+	if behind > 0 {
+		e, err := s.open(ctx, p, s.starts[behind-1])
+		switch {
+		case errors.Is(err, ErrNotSpooled): // it came back and is removed
+			e = nil
+		case err != nil || e.head.Claim == at.Claim && at.Index < e.head.To:
+			return e, err
+		case e.head.Claim == at.Claim && at.Index < e.head.ClaimLen: // the next one must begin here
+			return nil, nil
+		}
+	}
+	if behind == len(s.starts) {
+		return nil, nil
+	}
+	if s.starts[behind].Index > 0 { // every claim is spooled from its beginning, but for the first
+		return nil, nil
+	}
+	return s.open(ctx, p, s.starts[behind])
+}
+
+func (s *spooler) open(ctx context.Context, p Spool, start Position) (*spooledElements, error) {
+	if s.last != nil && s.last.start == start {
+		return s.last, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
+	defer cancel()
+	h, err := p.Head(ctx, s.id, start)
+	if err != nil {
+		return nil, fmt.Errorf("read the spooled batch %s: %w", start, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := Position{h.Claim, h.To}
+	if !slices.ContainsFunc(s.held, func(e extent) bool { return e.start == start }) {
+		s.held = append(s.held, extent{p, start, end})
+	}
+	s.last = &spooledElements{place: p, id: s.id, start: start, head: h}
+	return s.last, nil
+}
+
+func (s *spooler) list(ctx context.Context, p Spool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
+	defer cancel()
+	s.starts = s.starts[:0]
+	for start, err := range p.Starts(ctx, s.id) {
+		if err != nil {
+			return err
+		}
+		if s.starts = append(s.starts, start); len(s.starts) == startsKept {
+			return nil
+		}
+	}
+	return nil
+}
+
+// passed removes batches that came back: everything below the position is booked. What cannot be removed now is
+// swept later.
+func (s *spooler) passed(ctx context.Context, p Position) {
+	s.mu.Lock()
+	var done []extent
+	s.held = slices.DeleteFunc(s.held, func(e extent) bool {
+		gone := e.end.Compare(p) <= 0
+		if gone {
+			done = append(done, e)
+		}
+		return gone
+	})
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
+	defer cancel()
+	for _, e := range done {
+		_ = e.place.Remove(ctx, s.id, e.start)
+	}
+}
+
+// sweep removes batches below a position that crashes left: delivered before they were booked as spooled, or booked
+// before they were removed. It does so once.
+func (s *spooler) sweep(ctx context.Context, below Position) {
+	if s.swept {
+		return
+	}
+	s.swept = true
+	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
+	defer cancel()
+	for _, p := range s.places {
+		for start, err := range p.Starts(ctx, s.id) {
+			if err != nil || start.Claim.Compare(below.Claim) >= 0 { // one of the same claim may reach beyond it
+				break
+			}
+			_ = p.Remove(ctx, s.id, start) // found again at the next sweep
+		}
+	}
+}
+
+// spoolAgain is how long a spool that cannot be written is left alone.
+const spoolAgain = 5 * time.Second
+
+// spoolTrouble remembers that a sink's batches cannot be spooled. It is said once until they can.
+type spoolTrouble struct {
+	mu    sync.Mutex
+	said  bool
+	until time.Time
+}
+
+// failed tells whether it is to be said.
+func (t *spoolTrouble) failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until = time.Now().Add(spoolAgain)
+	first := !t.said
+	t.said = true
+	return first
+}
+
+func (t *spoolTrouble) over() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said, t.until = false, time.Time{}
+}
+
+func (t *spoolTrouble) now() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Now().Before(t.until)
+}

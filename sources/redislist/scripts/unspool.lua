@@ -1,0 +1,18 @@
+-- KEYS registry. ARGV token, lineage, sink, position of what lies first in the spool, that up to which it is done with, number
+-- of records between them, then (column, count) pairs of what became of them.
+local h = redis.call('HMGET', reg, 'owner', 'lineage')
+if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
+local sink, before, after = ARGV[3], ARGV[4], ARGV[5]
+local from, to, where = spool(sink)
+if not from or reached(after, from) then return {'done'} end
+if from ~= before or not reached(after, to) then return {'stale'} end
+redis.call('HINCRBY', reg, 'k:' .. sink .. ':spooled', '-' .. ARGV[6])
+for a = 7, #ARGV, 2 do redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1]) end
+passed(sink, after)
+if after == to then
+  redis.call('HDEL', reg, 's:' .. sink)
+  sweep({}, true)
+else
+  redis.call('HSET', reg, 's:' .. sink, after .. ' ' .. to .. ' ' .. where)
+end
+return {'ok'}
