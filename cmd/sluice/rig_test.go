@@ -45,10 +45,10 @@ const (
 	protobufList = msgpackList + "_protobuf"
 )
 
-// newRig makes a rig without sinks.
-func newRig(t *testing.T) *rig {
+// newRig makes a rig without sinks; redis are arguments of its server.
+func newRig(t *testing.T, redis ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, bin: testenv.Build(t), redis: testenv.StartRedis(t), dir: t.TempDir(), lists: map[string][][]byte{}}
+	r := &rig{t: t, bin: testenv.Build(t), redis: testenv.StartRedis(t, redis...), dir: t.TempDir(), lists: map[string][][]byte{}}
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.redis.Addr}, DisableCache: true,
 		ForceSingleClient: true, DisableRetry: true})
 	if err != nil {

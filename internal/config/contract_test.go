@@ -42,7 +42,7 @@ func TestContractFileHoldsTheDefaults(t *testing.T) {
 	}
 	for name, s := range c.Sinks {
 		common := sinkDefaults()
-		common.Type, common.Settings = s.Type, s.Settings
+		common.Type, common.Settings, common.OnFull = s.Type, s.Settings, Spool // the file's state is durable
 		if diff := cmp.Diff(common.Filters, s.Filters); diff != "" || common.OnFull != s.OnFull || common.Timeout != s.Timeout || common.Retry != s.Retry {
 			t.Errorf("%s: what every sink has is not the default", name)
 		}

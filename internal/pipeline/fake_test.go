@@ -28,6 +28,7 @@ type registry struct {
 	members map[string]MemberRange
 	reads   int
 	added   chan struct{}
+	scarce  scarcity
 }
 
 type fakeClaim struct {
@@ -129,6 +130,10 @@ func (s *fakeStream) Settle(_ context.Context, sink string, ranges []Settled) er
 	case <-s.done:
 		return errStreamLost
 	default:
+	}
+	if _, ok := s.reg.scarce.spools[sink]; ok {
+		s.lost()
+		return errors.New("stale: fresh records pass those in the spool")
 	}
 	for _, r := range ranges {
 		c := s.reg.claims[r.Claim.Number-1]

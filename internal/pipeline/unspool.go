@@ -20,6 +20,9 @@ func (l *lane) turn(ctx context.Context) error {
 		return l.run.wait(ctx)
 	}
 	for !l.run.tryTurn() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if l.mustSpool() {
 			return errSpool
 		}
@@ -161,9 +164,14 @@ func (l *lane) sweepSpool(ctx context.Context, claims []Claim) {
 	if !l.spools() || len(claims) == 0 {
 		return
 	}
-	if _, ok := l.spool.now(); !ok {
-		l.spool.sweep(ctx, Position{claims[0].ID, 0})
+	if _, ok := l.spool.now(); ok {
+		return
 	}
+	first := l.fresh()
+	if first == nil {
+		first = &claims[len(claims)-1]
+	}
+	l.spool.sweep(ctx, Position{first.ID, 0})
 }
 
 // drainSpool hands what lies in the spool to the sink, in order, while what is fresh waits in the source or, when that
@@ -195,9 +203,11 @@ func (l *lane) drainSpool(ctx context.Context, gen int) error {
 		next = end
 		switch {
 		case err == nil:
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		case errors.Is(err, errSpool):
 			l.spoolOne(ctx)
-		case errors.Is(err, errRewound) || ctx.Err() != nil:
+		case errors.Is(err, errRewound):
 			return err
 		default:
 			l.run.failed(err)

@@ -63,7 +63,7 @@ func (r *room) short(now time.Time, g GuardConfig, ours func() uint64) string {
 	if used < most/100*uint64(g.Memory) {
 		return ""
 	}
-	return fmt.Sprintf("Redis uses %s, %d%% of %s", units.Size(used), used*100/most, what)
+	return fmt.Sprintf("Redis uses %s, %d%% of %s", units.Size(used)/units.MiB*units.MiB, used*100/most, what)
 }
 
 // Short implements pipeline.Spoolable.
