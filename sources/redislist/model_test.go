@@ -62,7 +62,7 @@ func (m *protocol) moveCursor(t *rapid.T, o owner, sink string, rs []pipeline.Se
 	if passed == len(rs) {
 		return nil
 	}
-	if passed > 0 {
+	if _, spooled := m.spools[sink]; passed > 0 || spooled {
 		return errStale
 	}
 	for _, r := range rs {
@@ -72,7 +72,7 @@ func (m *protocol) moveCursor(t *rapid.T, o owner, sink string, rs []pipeline.Se
 		m.book(sink, "effective", int(r.Counts.Effective))
 		m.book(sink, "dead_letters", int(r.Counts.DeadLetters))
 	}
-	m.sweep()
+	m.sweep(false)
 	return nil
 }
 
@@ -97,9 +97,10 @@ func (c *modelClaim) least() uint32 {
 	return n
 }
 
-// sweep closes what is finished.
-func (m *protocol) sweep() {
-	finished, local := false, false
+// sweep closes what is finished; emptied: a spool was.
+func (m *protocol) sweep(emptied bool) {
+	_, local := m.spools["y"]
+	finished := emptied
 	for _, c := range m.open() {
 		if int(c.least()) == len(c.elements) {
 			c.open, finished = false, true
@@ -131,6 +132,7 @@ func (m *protocol) check(t *rapid.T) {
 	if v.reg.Owner != m.owner || v.reg.Home != m.home || v.reg.N != m.n || len(v.reg.Claims) != len(m.open()) {
 		t.Fatalf("the registry is %+v, the model %+v", v.reg, m)
 	}
+	m.checkSpools(t, v.reg)
 	shapes := map[string]bool{}
 	for i, c := range m.open() {
 		got := v.reg.Claims[i]
@@ -168,7 +170,7 @@ func (m *protocol) check(t *rapid.T) {
 // finish lets one pump do all that is left.
 func (m *protocol) finish(t *rapid.T) {
 	m.releaseAll(t)
-	for round := 0; m.exists && len(m.open())+len(m.live) > 0; round++ {
+	for round := 0; m.exists && len(m.open())+len(m.live)+len(m.spools) > 0; round++ {
 		m.expire(t)
 		o := m.owners[0].owner
 		reg, _, err := take(m.ctx(), m.b.c, o, m.b.l, newNovelty(pipeline.Epoch{}), true)
@@ -179,6 +181,10 @@ func (m *protocol) finish(t *rapid.T) {
 			m.epochs = append(m.epochs, reg.Epoch)
 		}
 		m.moved, m.owner, m.expired = false, o.token, false
+		if slices.ContainsFunc(m.open(), func(c *modelClaim) bool { return c.local }) {
+			m.home = o.home
+		}
+		m.finishSpools(t, o, reg.Lineage)
 		for _, c := range m.open() {
 			if c.local {
 				m.home = o.home

@@ -12,7 +12,7 @@ import (
 )
 
 // TestProtocol drives the scripts of two owners against a model in Go that knows nothing of Redis: any order of pushes,
-// leases, claims, settles of three sinks in any cut, expiries, crashes, changes of the server's identity, releases, and
+// leases, claims, settles of three sinks in any cut, also into spools and out of them, expiries, crashes, changes of the server's identity, releases, and
 // repeats of any earlier script at any later time. After every step the registry is what the model says, the ledger
 // balances, and nothing was trimmed that a sink was still owed; at the end everything was settled, each position once a
 // sink.
@@ -20,7 +20,8 @@ func TestProtocol(t *testing.T) {
 	b := newBench(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		b.r.do("FLUSHALL")
-		m := &protocol{b: b, owners: []*pump{{owner: b.a}, {owner: b.b}}, settled: map[string]map[int]bool{}, ledger: map[string]map[string]uint64{}}
+		m := &protocol{b: b, owners: []*pump{{owner: b.a}, {owner: b.b}}, settled: map[string]map[int]bool{}, ledger: map[string]map[string]uint64{},
+			spools: map[string]modelSpool{}}
 		steps := map[string]func(*rapid.T){
 			"":             m.check,
 			"push":         m.push,
@@ -30,6 +31,9 @@ func TestProtocol(t *testing.T) {
 			"settle":       m.settle,
 			"settle again": m.settle,
 			"settle more":  m.settle,
+			"spool":        m.spool,
+			"spool more":   m.spool,
+			"unspool":      m.unspool,
 			"repeat":       m.repeat,
 			"crash":        m.crash,
 			"give back":    m.giveBack,
@@ -59,6 +63,7 @@ type protocol struct {
 	moved   bool // the server's identity is another than the registry knows
 	epochs  []pipeline.Epoch
 	claims  []*modelClaim
+	spools  map[string]modelSpool
 
 	settled map[string]map[int]bool // by sink
 	ledger  map[string]map[string]uint64
@@ -77,7 +82,8 @@ type modelClaim struct {
 // pump is what an owner remembers.
 type pump struct {
 	owner
-	reg *registry
+	reg    *registry
+	spools map[string]modelSpool
 }
 
 func (m *protocol) ctx() context.Context { return context.Background() }
@@ -120,7 +126,7 @@ func (m *protocol) take(t *rapid.T) {
 		want = errIdle
 	case m.owner != "" && m.owner != p.token && !m.expired:
 		want = &otherError{}
-	case len(m.live) == 0 && len(m.open()) == 0:
+	case len(m.live) == 0 && len(m.open())+len(m.spools) == 0:
 		want = errIdle
 	case m.home != "" && m.home != p.home:
 		want = &homeError{}
@@ -293,7 +299,12 @@ func (m *protocol) releaseSink(t *rapid.T) {
 		c.owes = slices.DeleteFunc(slices.Clone(c.owes), func(s string) bool { return s == sink })
 		delete(c.cursor, sink)
 	}
-	m.sweep()
+	if sp, ok := m.spools[sink]; ok {
+		n := m.emptySpool(t, sink, sp.to())
+		m.book(sink, "filtered", n)
+		want += uint64(n)
+	}
+	m.sweep(false)
 	got, err := dropSink(m.ctx(), m.b.c, m.b.l, sink, ids)
 	if err != nil || got != want {
 		t.Fatalf("released %d, want %d: %v", got, want, err)
