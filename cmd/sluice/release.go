@@ -20,8 +20,9 @@ func releaseCommand(e *environment) *cobra.Command {
 		Long: `Without --sink: a list whose local sinks (sqlite, csv) lie with a state directory that is lost may be taken over by
 any pump. What the lost sinks had is lost with them; what they were still owed goes to the new pump's.
 
-With --sink: what the open claims of the list still owe that sink is dropped. Those records never reach it; the ledger
-books them as filtered. Do it for a sink that was removed from the configuration.`,
+With --sink: what the open claims of the list still owe that sink is dropped, and what lies in its spool is given up. Those
+records never reach it; the ledger books them as filtered. Do it for a sink that was removed from the configuration, or
+whose spool is lost.`,
 		Example: "  sluice release analytics-tyk-system-analytics\n  sluice release analytics-tyk-system-analytics --sink old",
 		Args:    exactArgs("LIST"),
 	}

@@ -118,7 +118,6 @@ func (s *fakeStream) gone() bool {
 // memSpool is a spool in memory.
 type memSpool struct {
 	name string
-	reg  *registry // whose pump dies at its steps; may be nil
 
 	mu      sync.Mutex
 	batches map[SpoolID]map[Position]*SpoolBatch

@@ -143,7 +143,9 @@ func (m *protocol) unspool(t *rapid.T) {
 	if send(t) != nil {
 		m.forget(t, p)
 	}
-	delete(p.spools, sink)
+	if rapid.Bool().Draw(t, "follow") {
+		delete(p.spools, sink)
+	}
 }
 
 // takeFromSpool is what unspooling does to the model.
