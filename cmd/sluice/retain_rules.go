@@ -52,7 +52,7 @@ func retainWidths(named map[string]units.Duration) map[time.Duration]time.Durati
 // retainNotes say what of the rules this version does not do.
 func retainNotes(cfg *config.Config) []string {
 	c := cfg.Retention
-	notes := []string{"spool: nothing is spooled in this version, so that retention.spool has nothing to do"}
+	notes := []string{"spool: what lies in it is still owed to its sink and is deleted when it came back, so that retention.spool has nothing to do"}
 	for _, org := range sortedKeys(c.Organisations) {
 		if a := c.Organisations[org].Archive; a != nil && a.Keep > 0 && (c.Archive.Keep == 0 || a.Keep < c.Archive.Keep) {
 			notes = append(notes, fmt.Sprintf("retention.organisations.%s.archive.keep is shorter than that of the others: "+

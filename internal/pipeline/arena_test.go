@@ -79,7 +79,7 @@ func TestRoomsAreUsedAgainOnlyWhenFree(t *testing.T) {
 	id := reg.claim(owed, payloads...)
 	st := &arenaStream{fakeStream: reg.lease()}
 	store := newStore(64 << 20)
-	c := store.cache(st, &shapes{})
+	c := store.cache(st, record.Span, &shapes{})
 	claim := Claim{ID: id, Len: 6000, Time: testEpoch, Shape: owed.JSON}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
