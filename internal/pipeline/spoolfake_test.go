@@ -125,6 +125,7 @@ type memSpool struct {
 	puts    int
 	removes int
 	stuck   bool // nothing can be removed
+	flaky   func() bool
 }
 
 func (m *memSpool) Where() string { return m.name }
@@ -169,8 +170,11 @@ func (m *memSpool) get(id SpoolID, at Position) (*SpoolBatch, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := m.batches[id][at]
-	if b == nil {
+	switch {
+	case b == nil:
 		return nil, ErrNotSpooled
+	case m.flaky != nil && m.flaky():
+		return nil, errors.New("connection reset")
 	}
 	return b, nil
 }

