@@ -78,7 +78,7 @@ func TestRedisDoesNotFillUpWhileASinkIsDown(t *testing.T) {
 	const most = 64 << 20
 	r := newRig(t, "--maxmemory", strconv.Itoa(most), "--maxmemory-policy", "noeviction").withRaw().withFiles()
 	live := r.mongo
-	r.config = strings.Replace(r.config, "claim: {", "guard: {memory: 50}\n    claim: {", 1)
+	r.config = strings.Replace(r.config, "claim: {", "guard: {memory: 30}\n    claim: {", 1)
 	file := r.file(nil)
 	down := r.file(func(s string) string {
 		return strings.Replace(s, live, "mongodb://"+nowhere(t)+"/?replicaSet=rs0&serverSelectionTimeoutMS=200", 1)
