@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -142,16 +143,20 @@ func (s *MongoSet) whole(ctx context.Context) bool {
 	return true
 }
 
-// RolledBack tells whether the member has taken back writes that the others had
-// not got: it keeps them in files.
-func (m *MongoMember) RolledBack() bool {
+// RolledBack tells whether the member has taken back a write of a document that
+// holds text, since the others had not got it: it keeps such documents in files.
+func (m *MongoMember) RolledBack(text string) bool {
 	m.t.Helper()
 	found := false
 	err := filepath.WalkDir(filepath.Join(m.Dir, "rollback"), func(path string, _ os.DirEntry, err error) error {
-		found = found || strings.HasSuffix(path, ".bson")
-		if os.IsNotExist(err) {
+		switch {
+		case os.IsNotExist(err):
 			return nil
+		case err != nil || !strings.HasSuffix(path, ".bson"):
+			return err
 		}
+		documents, err := os.ReadFile(path)
+		found = found || bytes.Contains(documents, []byte(text))
 		return err
 	})
 	m.must(err)
