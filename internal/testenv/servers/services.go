@@ -23,7 +23,8 @@ type service struct {
 	start func(ctx context.Context, p program, dir string) (*launch.Server, string, error)
 }
 
-// program is what get found. Most need one path, OpenSearch needs java beside.
+// program is what get found. Most need one path, OpenSearch and Kafka need java
+// beside.
 type program struct{ path, java string }
 
 // services returns all services, in the order in which they are listed.
@@ -33,6 +34,7 @@ func services() []service {
 		{name: "mongo", env: launch.EnvMongo, private: true, get: single((*install.Installer).Mongod), start: startMongo},
 		{name: "opensearch", env: launch.EnvOpenSearch, get: getOpenSearch, start: startOpenSearch},
 		{name: "s3", env: launch.EnvS3, get: single((*install.Installer).VersityGW), start: startS3},
+		{name: "kafka", env: launch.EnvKafka, private: true, get: getKafka, start: startKafka},
 		{name: "chromium", private: true, get: single((*install.Installer).Chromium)},
 	}
 }
@@ -70,6 +72,14 @@ func getOpenSearch(ctx context.Context, in *install.Installer) (p program, err e
 	return p, err
 }
 
+func getKafka(ctx context.Context, in *install.Installer) (p program, err error) {
+	if p.java, err = in.Java(ctx); err != nil {
+		return p, err
+	}
+	p.path, err = in.Kafka(ctx)
+	return p, err
+}
+
 func startRedis(ctx context.Context, p program, dir string) (*launch.Server, string, error) {
 	s, err := launch.Redis(ctx, p.path, dir)
 	if err != nil {
@@ -100,4 +110,12 @@ func startS3(ctx context.Context, p program, dir string) (*launch.Server, string
 		return nil, "", err
 	}
 	return s, launch.S3URL(s), nil
+}
+
+func startKafka(ctx context.Context, p program, dir string) (*launch.Server, string, error) {
+	s, err := launch.Kafka(ctx, p.java, p.path, dir, launch.KafkaConfig{})
+	if err != nil {
+		return nil, "", err
+	}
+	return s, s.Addr, nil
 }
