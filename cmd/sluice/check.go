@@ -51,6 +51,9 @@ missing are made.`,
 			if err != nil {
 				return err
 			}
+			for i := range tried {
+				tried[i].Text = cfg.Clean(tried[i].Text)
+			}
 			found = append(found, tried...)
 		}
 		if err := out.print(e.stdout, found, func(w io.Writer) error { return writeFindings(w, found) }); err != nil {

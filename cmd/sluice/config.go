@@ -21,11 +21,25 @@ func (e *environment) load(ctx context.Context) (*config.Config, *slog.Logger, e
 	if err != nil {
 		return nil, nil, err
 	}
-	log := newLog(e.stderr, cfg.Log)
+	e.clean = cfg.Clean
+	log := newLog(cleanWriter{e.stderr, cfg.Clean}, cfg.Log)
 	for _, w := range warnings {
 		log.Warn("configuration", "key", w.Name, "problem", w.Text)
 	}
 	return cfg, log, nil
+}
+
+// cleanWriter takes the secrets of the configuration out of what is written, which comes a line at a time.
+type cleanWriter struct {
+	to    io.Writer
+	clean func(string) string
+}
+
+func (w cleanWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.to, w.clean(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func newLog(w io.Writer, c config.Log) *slog.Logger {

@@ -104,6 +104,9 @@ func (e *engine) ready() (bool, []string) {
 			why = append(why, "source "+st.Name+": not connected: "+st.Error)
 		}
 	}
+	for i := range why {
+		why[i] = e.cfg.Clean(why[i])
+	}
 	return len(why) == 0, why
 }
 
@@ -146,8 +149,13 @@ func (v *view) make(now time.Time) pipeline.Status {
 		MemoryLimit: v.cfg.BufferLimit(), MemoryUsed: v.pipe.MemoryUsed(), Sinks: v.pipe.SinkStatuses(),
 	}
 	s.Ready, s.NotReady = v.ready()
+	for i := range s.Sinks {
+		s.Sinks[i].LastError = v.cfg.Clean(s.Sinks[i].LastError)
+	}
 	for _, src := range v.sources {
-		s.Sources = append(s.Sources, src.Status())
+		st := src.Status()
+		st.Error = v.cfg.Clean(st.Error)
+		s.Sources = append(s.Sources, st)
 	}
 	v.engine.mu.Lock()
 	s.Alarms = slices.Clone(v.alarms)

@@ -29,7 +29,8 @@ func main() {
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(&environment{env: os.Environ(), stdout: stdout, stderr: stderr})
+	e := &environment{env: os.Environ(), stdout: stdout, stderr: stderr, clean: func(s string) string { return s }}
+	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -39,7 +40,7 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var quiet silentError
 	if !errors.As(err, &quiet) {
-		fmt.Fprintln(stderr, "sluice:", err)
+		fmt.Fprintln(stderr, "sluice:", e.clean(err.Error()))
 	}
 	return exitCode(err)
 }

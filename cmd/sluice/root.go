@@ -13,7 +13,8 @@ import (
 type environment struct {
 	env            []string
 	stdout, stderr io.Writer
-	config         string // --config
+	config         string              // --config
+	clean          func(string) string // takes the secrets of the configuration that was loaded out of a text
 }
 
 func newRoot(e *environment) *cobra.Command {

@@ -49,13 +49,14 @@ func equal(w uint64, c byte) uint64 {
 }
 
 // appendText writes a text cell: backslash as \\, control and invalid bytes as \xHH, quoted where RFC 4180 asks for it.
-// With neutral set, a cell that a spreadsheet might run begins with \xHH too; it reads back the same.
+// With neutral set, a cell that a spreadsheet might run begins with \xHH too, and so does what stands behind a semicolon,
+// which cuts cells where a comma is the decimal point; it reads back the same.
 func appendText(dst []byte, s string, neutral bool) []byte {
 	first := 0
 	if neutral {
 		first = formula(s)
 	}
-	if first == 0 && plain(s) {
+	if first == 0 && plain(s) && (!neutral || strings.IndexByte(s, ';') < 0) {
 		return append(dst, s...)
 	}
 	quoted := strings.ContainsAny(s[first:], `",`)
@@ -73,7 +74,7 @@ func appendText(dst []byte, s string, neutral bool) []byte {
 			dst = append(dst, '"', '"')
 		case c == '\\':
 			dst = append(dst, '\\', '\\')
-		case c < 0x20 || c == 0x7f:
+		case c < 0x20 || c == 0x7f || neutral && c == ';' && formula(s[i+1:]) > 0:
 			dst = appendHex(dst, c)
 		case c < utf8.RuneSelf:
 			dst = append(dst, c)

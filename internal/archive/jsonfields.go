@@ -1,10 +1,16 @@
 package archive
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // jsonCell quotes what write appends as a cell.
 func (e *Encoder) jsonCell(dst []byte, r *Row, write func(*Encoder, []byte, *Row) []byte) []byte {
 	e.json = write(e, e.json[:0], r)
+	if e.Neutral && bytes.IndexByte(e.json, ';') >= 0 { // it stands in strings only, and cuts cells in some countries
+		e.json = bytes.ReplaceAll(e.json, []byte(";"), []byte(`\u003b`))
+	}
 	return appendQuoted(dst, e.json)
 }
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// maxLine bounds a row: the largest list element that a source passes on (some 20 MB), escaped four times over.
+// maxLine bounds a row: the largest list element that a source passes on (32 MiB), if each of its bytes is escaped by four.
 const maxLine = 128 << 20
 
 // ErrCorrupt is what a Reader answers when an object is not what its manifest says.
@@ -108,6 +108,9 @@ func (r *Reader) line() (string, error) {
 		r.bytes += int64(len(part))
 		if err == nil && b.Len() == 0 {
 			return string(part[:len(part)-1]), nil
+		}
+		if b.Cap()-b.Len() < len(part) { // doubling takes half of the memory that appending would
+			b.Grow(max(len(part), b.Cap()))
 		}
 		b.Write(part)
 		switch {

@@ -5,9 +5,12 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"os"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -187,6 +190,80 @@ func TestNeutralCells(t *testing.T) {
 	for _, s := range []string{"", " ", "a=1", "/path", "1", "''"} {
 		if cell := string(appendText(nil, s, true)); cell != s {
 			t.Errorf("%q stands as %q", s, cell)
+		}
+	}
+}
+
+// TestNoCellIsAFormula puts what spreadsheets run into every field that holds text, and opens the row as they do: cut at
+// commas, at semicolons as where a comma is the decimal point, and at tabs; with quotes and without a mind for them.
+func TestNoCellIsAFormula(t *testing.T) {
+	runs := func(cell string) bool { // what a spreadsheet takes for a formula, once it has cut and trimmed
+		cell = strings.TrimLeft(cell, " \"'")
+		if cell == "" {
+			return false
+		}
+		first, _ := utf8.DecodeRuneInString(cell)
+		_, number := strconv.ParseFloat(cell, 64)
+		return strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) && number != nil
+	}
+	for _, p := range []string{"=cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "@SUM(1+1)*cmd|' /C calc'!A0", "\t=1+1",
+		"\r=1+1", "\n=1+1", "  =1+1", "＝1+1", "＋1", "－1+1", "＠SUM(A1)", "x;=1+1;y", "x; +1+1", "\";=1+1", "x\",=1+1", "x\t=1+1", "x\r\n=1+1", "x\n@A1"} {
+		r := oneRecord()
+		fill(reflect.ValueOf(r).Elem(), p)
+		rw := row(r, 1)
+		rw.Stream.Source, rw.Stream.List = p, p
+		enc := Encoder{Neutral: true}
+		line := strings.TrimSuffix(string(enc.AppendRow(nil, &rw)), "\n")
+		whole, err := csv.NewReader(strings.NewReader(line)).Read()
+		if err != nil || len(whole) != len(columns) {
+			t.Fatalf("%q: %d cells, %v", p, len(whole), err)
+		}
+		cells := append(strings.Split(line, ";")[1:], strings.Split(line, "\t")[1:]...)
+		for i, c := range whole {
+			if runs(c) {
+				t.Errorf("column %s runs %q", columns[i].name, c)
+			}
+		}
+		for _, c := range cells {
+			if runs(c) {
+				t.Errorf("a spreadsheet that cuts elsewhere runs %q", c)
+			}
+		}
+		h, err := ParseHeader(strings.TrimSuffix(string(AppendHeader(nil)), "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := h.Row(line)
+		if err != nil || !reflect.DeepEqual(back.Record, r) {
+			t.Errorf("%q does not read back: %v\n%+v\n%+v", p, err, back.Record, r)
+		}
+	}
+}
+
+// fill puts a text into every field that holds one.
+func fill(v reflect.Value, s string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(s)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i), s)
+		}
+	case reflect.Map:
+		if v.Type() == reflect.TypeFor[map[string]string]() {
+			v.Set(reflect.ValueOf(map[string]string{s: s}))
+		} else if v.Type() == reflect.TypeFor[map[string][]string]() {
+			v.Set(reflect.ValueOf(map[string][]string{s: {s}}))
+		}
+	case reflect.Slice:
+		switch v.Type() {
+		case reflect.TypeFor[[]string]():
+			v.Set(reflect.ValueOf([]string{s, s}))
+		case reflect.TypeFor[[]record.GraphQLError]():
+			v.Set(reflect.ValueOf([]record.GraphQLError{{Message: s, Path: []any{s}}}))
 		}
 	}
 }

@@ -19,8 +19,9 @@ type Config struct {
 	Admin     Admin             `yaml:"admin" doc:"The HTTP interface of the process."`
 	Log       Log               `yaml:"log" doc:"The log on standard error."`
 
-	file   string
-	hidden map[string]bool // paths of values that came from references
+	file    string
+	hidden  map[string]bool // paths of values that came from references
+	secrets []string        // what Clean takes out
 }
 
 // Source is one place records come from.

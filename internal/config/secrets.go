@@ -121,9 +121,14 @@ func newScrubber(c *Config, root *node) *scrubber {
 		w := shower{visit: func(secret string) { s.add(secret, minSecret) }}
 		w.value(reflect.ValueOf(c).Elem(), "", field{})
 	}
+	s.sort()
+	return s
+}
+
+// sort puts the longest first, so that none is taken for a part of another.
+func (s *scrubber) sort() {
 	slices.SortFunc(s.secrets, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	s.secrets = slices.Compact(s.secrets)
-	return s
 }
 
 func (s *scrubber) add(secret string, least int) {

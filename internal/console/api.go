@@ -1,6 +1,8 @@
 package console
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -97,7 +99,23 @@ func (a *api) traffic(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	for i := range t.Keys {
+		t.Keys[i].Name = keyShown(t.Keys[i].Name)
+	}
 	a.json(w, t)
+}
+
+// noKey is what gateways write for a request without a key.
+const noKey = "00000000"
+
+// keyShown is an API key as the page shows it: a gateway that does not hash keys writes them as callers send them, and
+// whoever sees one may use it. The beginning of its SHA-256 tells keys apart, and can be compared with a key one has.
+func keyShown(key string) string {
+	if key == noKey || key == "" {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:6])
 }
 
 // span reads from, to and step.

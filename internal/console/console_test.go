@@ -3,8 +3,10 @@ package console
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -54,12 +56,15 @@ func (f fakeTraffic) Traffic(_ context.Context, from, to time.Time, step time.Du
 	for at := from; at.Before(to); at = at.Add(step) {
 		t.Points = append(t.Points, pipeline.TrafficPoint{Time: at, Hits: 100, Errors: 5, LatencyAvg: 42, Upstream: 40})
 	}
+	t.Keys = []pipeline.TrafficTop{{Name: secretKey, Hits: 9}, {Name: "00000000", Hits: 3}}
 	t.APIs = []pipeline.TrafficTop{{Name: "a1", Label: "Orders", Hits: 700, Errors: 20, Latency: 42}}
-	t.Endpoints = []pipeline.TrafficTop{{Name: harm, Hits: 12, Errors: 12}}
 	t.Countries = []pipeline.TrafficTop{{Name: "DE", Hits: 500}}
 	t.Codes = []pipeline.TrafficTop{{Name: "200", Hits: 680}, {Name: "503", Hits: 20, Errors: 20}}
+	t.Endpoints = []pipeline.TrafficTop{{Name: harm, Hits: 12, Errors: 12}}
 	return t, f.err
 }
+
+const secretKey = "5e9d9544a1dcd60001d0ed20cafe"
 
 func fakeDeadLetters(context.Context, int) ([]DeadLetter, error) {
 	return []DeadLetter{{ID: "d1", Reason: "not a record: <script>", Time: time.Now(), List: "l", Position: "p", Bytes: 19}}, nil
@@ -348,6 +353,56 @@ func TestPageNamesNoOutsideResource(t *testing.T) {
 		for _, no := range []string{"http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", " style=", " onclick="} {
 			if strings.Contains(text, no) {
 				t.Errorf("%s has %q", e.Name(), no)
+			}
+		}
+	}
+}
+
+// A gateway that does not hash its keys writes them as callers send them: whoever sees one may use it.
+func TestKeysAreShownByTheirFingerprint(t *testing.T) {
+	_, body := ask(t, serve(t, options()), "GET", "/api/traffic", "")
+	if strings.Contains(body, secretKey) || strings.Contains(body, secretKey[:8]) {
+		t.Errorf("a key is shown: %s", body)
+	}
+	for _, want := range []string{`"name":"sha256:` + fmt.Sprintf("%x", sha256.Sum256([]byte(secretKey)))[:12] + `"`, `"name":"00000000"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in %s", want, body)
+		}
+	}
+}
+
+// TestEverythingButHealthAsksForTheToken: also what was added since.
+func TestEverythingButHealthAsksForTheToken(t *testing.T) {
+	o := options()
+	o.Token = "open sesame"
+	s := serve(t, o)
+	for _, path := range []string{"/", "/metrics", "/api/status", "/api/stream", "/api/traffic", "/api/deadletters", "/debug/pprof/", "/nowhere"} {
+		for _, headers := range [][]string{nil, {"Authorization", "Bearer wrong"}, {"Authorization", "Basic b3BlbiBzZXNhbWU6"},
+			{"Cookie", cookieName + "=9999999999.00"}} {
+			if resp, _ := ask(t, s, "GET", path, "", headers...); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("GET %s with %v: %d", path, headers, resp.StatusCode)
+			}
+		}
+	}
+	for _, path := range []string{"/live", "/ready"} {
+		if resp, _ := ask(t, s, "GET", path, ""); resp.StatusCode == http.StatusUnauthorized {
+			t.Errorf("%s asks for the token: a probe has none", path)
+		}
+	}
+}
+
+// TestPostsOfOtherSitesAreRefused: a page of somebody else in the same browser, on every path and by every sign of it.
+func TestPostsOfOtherSitesAreRefused(t *testing.T) {
+	o := options()
+	o.Token = "open sesame"
+	s := serve(t, o)
+	for _, path := range []string{"/login", "/", "/api/status", "/live"} {
+		for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://evil.example"},
+			{"Origin", "null"}} {
+			headers = append(headers, "Content-Type", "application/x-www-form-urlencoded")
+			resp, _ := ask(t, s, "POST", path, "token=open+sesame", headers...)
+			if resp.StatusCode != http.StatusForbidden || resp.Header.Get("Set-Cookie") != "" {
+				t.Errorf("POST %s with %v: %d", path, headers, resp.StatusCode)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"sluice/internal/pipeline"
 	"sluice/internal/testenv"
 )
 
@@ -210,4 +211,101 @@ func TestPageWithoutTraffic(t *testing.T) {
 		t.Errorf("the page does not say that there is no traffic: %v", err)
 	}
 	w.check(t, strings.TrimPrefix(s.URL, "http://"))
+}
+
+// payloads are what a caller may put into a path, a user agent or a key, for each place where a page could run it.
+var payloads = []string{
+	`<script>window.harmed=1</script>`,
+	`"><svg onload=window.harmed=2>`,
+	`' autofocus onfocus='window.harmed=3`,
+	`</script><script>window.harmed=4</script>`,
+	`javascript:window.harmed=5`,
+	`data: x\n\nevent: status\ndata: {"alarms":["forged"]}`,
+	`{{constructor.constructor('window.harmed=6')()}}`,
+	`${window.harmed=7}`,
+	`]]><img src=//evil.example/x onerror=window.harmed=8>`,
+	`url(//evil.example/y);background:red`,
+	"\u2028window.harmed=9\u2029",
+	`\u003cscript\u003ewindow.harmed=10\u003c/script\u003e`,
+	`__proto__`,
+}
+
+// hostile answers with payloads wherever a caller's text comes from.
+type hostile struct{}
+
+func (hostile) Traffic(_ context.Context, from, to time.Time, step time.Duration) (pipeline.Traffic, error) {
+	t := pipeline.Traffic{From: from, To: to, Step: step.Seconds(), Points: []pipeline.TrafficPoint{{Time: from, Hits: 100}}}
+	half := len(payloads) / 2
+	for i, p := range payloads {
+		top := pipeline.TrafficTop{Name: p, Label: p, Hits: uint64(100 - i)}
+		t.APIs, t.Keys = append(t.APIs, top), append(t.Keys, top)
+		top.Label = ""
+		t.Codes = append(t.Codes, top)
+		if i < half {
+			t.Endpoints = append(t.Endpoints, top)
+		} else {
+			t.Countries = append(t.Countries, top)
+		}
+	}
+	return t, nil
+}
+
+// TestPageRunsNothingOfCallers puts payloads everywhere and looks for anything that came of them.
+func TestPageRunsNothingOfCallers(t *testing.T) {
+	o := options()
+	o.Traffic = hostile{}
+	o.DeadLetters = func(context.Context, int) (out []DeadLetter, _ error) {
+		for _, p := range payloads {
+			out = append(out, DeadLetter{ID: p, Sink: p, Reason: p, Source: p, List: p, Position: p, Time: time.Now()})
+		}
+		return out, nil
+	}
+	o.Status = func() pipeline.Status {
+		s := fakeStatus()
+		s.Region, s.Version, s.NotReady, s.Alarms = payloads[0], payloads[1], payloads, payloads
+		s.Sources[0].Name, s.Sources[0].Lists[0].Name, s.Sources[0].Error = payloads[2], payloads[1], payloads[3]
+		for i, p := range payloads {
+			s.Sinks = append(s.Sinks, pipeline.SinkStatus{Name: p, Type: p, State: "open", LastError: p, Counts: pipeline.Counts{DeadLetters: uint64(i)}})
+			s.Ledger.Sinks[p] = pipeline.Counts{Effective: 123456}
+		}
+		return s
+	}
+	s := httptest.NewServer(New(o))
+	t.Cleanup(s.Close)
+	ctx := testenv.Browser(t)
+	w := watching(t, ctx)
+	open(t, ctx, s.URL, 1280)
+	const drawn = `document.querySelector("#top-endpoints li") && document.querySelector("#top-countries li") && document.querySelectorAll("#dead-rows tr").length >= 10`
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](drawn, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+		t.Fatalf("the payloads were not drawn: %v", err)
+	}
+	text := eval[string](t, ctx, `document.body.textContent`)
+	for _, p := range payloads {
+		if !strings.Contains(text, p) {
+			t.Errorf("not shown as it is: %q", p)
+		}
+	}
+	if harmed := eval[string](t, ctx, `String(window.harmed) + String({}.harmed)`); harmed != "undefinedundefined" {
+		t.Errorf("payload %s ran", harmed)
+	}
+	const made = `[...document.querySelectorAll("main script, main img, main svg[onload], [onfocus], [autofocus], [onerror], [href^='javascript:']")].map(e => e.outerHTML)`
+	if got := eval[[]string](t, ctx, made); len(got) > 0 {
+		t.Errorf("elements came out of text: %v", got)
+	}
+	if eval[bool](t, ctx, `[...document.querySelectorAll(".alarm, [role=alert]")].some(e => e.textContent.trim() === "forged")`) {
+		t.Error("an event was forged")
+	}
+	// The policy holds also where the page itself would be at fault.
+	for _, fault := range []string{`document.body.innerHTML = "<b>x</b>"`, `document.write("x")`, `new DOMParser().parseFromString("<b>", "text/html")`} {
+		if eval[bool](t, ctx, `(() => { try { `+fault+`; return true } catch { return false } })()`) {
+			t.Errorf("the policy lets %s pass", fault)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.asked {
+		if u, err := url.Parse(a); err != nil || u.Host != strings.TrimPrefix(s.URL, "http://") {
+			t.Errorf("the page asked for %s", a)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"sluice/internal/record"
+	"sluice/internal/units"
 )
 
 // chunk is a run of a claim's elements, decoded once and shared by the lanes that are at the same place.
@@ -145,7 +146,8 @@ func (d *decoding) uptimes(c *chunk, elements []Element) {
 // decodable tells whether the element is there as a whole.
 func decodable(el *Element) error {
 	if el.Len > int64(len(el.Payload)) {
-		return fmt.Errorf("oversize: %d bytes are more than this process reads of one element", el.Len)
+		return fmt.Errorf("oversize: %d bytes are more than is taken of one element; only its first %s are kept", el.Len,
+			units.Size(len(el.Payload)))
 	}
 	return nil
 }

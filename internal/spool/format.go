@@ -24,8 +24,8 @@ const (
 	elementHead = 24
 	// maxHeader bounds what is read before a checksum was seen: a shape of hundreds of sinks is some 100 kB.
 	maxHeader = 16 << 20
-	// maxPayload is beyond Redis's own limit of an element, 512 MB.
-	maxPayload = 1 << 30
+	// maxPayload is beyond what a source passes on of an element: a longer one was cut when it was read.
+	maxPayload = 64 << 20
 	// readAtOnce bounds what is reserved on the word of a length that was not checked yet.
 	readAtOnce = 64 << 10
 )
