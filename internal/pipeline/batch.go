@@ -45,6 +45,7 @@ type Batch struct {
 	Items     []Item    // ascending by Index, all within [From, To); may be empty
 	Shape     Shape     // what shapes this sink's effects, as recorded with the claim
 	Members   Members   // of this sink and stream
+	Note      string    // Result.Note of what was settled, or will be, right before this batch; empty when there is none
 }
 
 // First and End are the batch's range as positions.

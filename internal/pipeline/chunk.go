@@ -192,7 +192,7 @@ func (d *decoding) shown(el *Element, r *record.Record) *Element {
 
 func encode(f record.Format, r *record.Record) []byte {
 	if f == record.Protobuf {
-		return record.AppendProtobuf(nil, r)
+		return record.AppendProtobufLossless(nil, r)
 	}
 	return record.AppendMsgpack(nil, r)
 }

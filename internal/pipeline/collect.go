@@ -23,6 +23,7 @@ func (l *lane) collect(ctx context.Context, c Claim, g group, bytes int64) (*col
 	}
 	out := &collected{batch: Batch{
 		Stream: l.stream.ID(), Kind: l.stream.Kind(), Claim: c.ID, ClaimTime: c.Time, From: g.from, Members: l.members,
+		Note: l.note,
 	}}
 	sh, err := l.cache.shapes.get(c.Shape)
 	if err != nil {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -126,7 +127,8 @@ func (d *delivery) finish(out *collected, res Result) error {
 	}
 	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead})
 	counts.Effective = uint64(g.to-g.from) - counts.Total()
-	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, unspooled: d.spooled})
+	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, Note: res.Note, unspooled: d.spooled})
+	d.lane.note = cmp.Or(res.Note, d.lane.note)
 	d.kept = g.to
 	d.lane.passed = Position{d.claim.ID, g.to}
 	d.todo = d.todo[1:]

@@ -26,6 +26,7 @@ type registry struct {
 	claims  []*fakeClaim
 	ledger  map[string]Counts
 	members map[string]MemberRange
+	notes   map[string]string
 	reads   int
 	added   chan struct{}
 	scarce  scarcity
@@ -38,7 +39,7 @@ type fakeClaim struct {
 }
 
 func newRegistry() *registry {
-	return &registry{ledger: map[string]Counts{}, members: map[string]MemberRange{}, added: make(chan struct{})}
+	return &registry{ledger: map[string]Counts{}, members: map[string]MemberRange{}, notes: map[string]string{}, added: make(chan struct{})}
 }
 
 func (r *registry) claim(owed Owed, payloads ...[]byte) ClaimID {
@@ -145,12 +146,21 @@ func (s *fakeStream) Settle(_ context.Context, sink string, ranges []Settled) er
 			return fmt.Errorf("counts %+v do not make up [%d,%d)", r.Counts, r.From, r.To)
 		}
 		c.cursors[sink] = r.To
+		if r.Note != "" {
+			s.reg.notes[sink] = r.Note
+		}
 		s.reg.ledger[sink] = s.reg.ledger[sink].Plus(r.Counts)
 		if m, ok := s.reg.members[sink]; ok && m.To.Compare(Position{r.Claim, r.To}) <= 0 {
 			delete(s.reg.members, sink)
 		}
 	}
 	return nil
+}
+
+func (s *fakeStream) Note(sink string) string {
+	s.reg.mu.Lock()
+	defer s.reg.mu.Unlock()
+	return s.reg.notes[sink]
 }
 
 func (s *fakeStream) Members(sink string) Members { return fakeMembers{s.reg, sink} }

@@ -26,6 +26,7 @@ type lane struct {
 	settler *settler
 	spool   *spooler // nil when the stream knows no spools
 	buffer  []Item   // of the batch in hand
+	note    string   // the sink's, of everything that was delivered
 	passed  Position // everything below was delivered since the stream was gained or rewound, settled or not
 
 	next    atomic.Pointer[Position] // what is read next; for the cache and the status
@@ -54,6 +55,9 @@ func newLane(r *runner, d *drainage, opt Options) *lane {
 	l.spool = newSpooler(l, opt.Spools)
 	l.settler = newSettler(st, r.name, l.booked, l.unsettled)
 	l.next.Store(&Position{})
+	if n, ok := st.(Noter); ok {
+		l.note = n.Note(r.name)
+	}
 	return l
 }
 

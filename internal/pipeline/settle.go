@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -211,6 +212,7 @@ func merge(ranges []Settled) []Settled {
 		if n := len(out); n > 0 && out[n-1].Claim == r.Claim && out[n-1].To == r.From && out[n-1].unspooled == r.unspooled {
 			out[n-1].To = r.To
 			out[n-1].Counts = out[n-1].Counts.Plus(r.Counts)
+			out[n-1].Note = cmp.Or(r.Note, out[n-1].Note)
 			continue
 		}
 		out = append(out, r)

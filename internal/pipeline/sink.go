@@ -54,6 +54,9 @@ type Result struct {
 	Filtered   int    // items the sink leaves out by its nature (an MCP record in raw, say)
 	Duplicates int    // items dropped because the sink's own kept state had them (Kafka repeats, replay)
 	Dead       []Dead // items that can never be delivered: they become dead letters
+	// Note, of a Writer that settles the whole batch, is kept with the cursor that passes it and comes back with the next
+	// batch (Batch.Note). It is the sink's own and small; empty leaves the last one as it is.
+	Note string
 }
 
 // Dead is an item that can never be delivered, and why.

@@ -95,6 +95,12 @@ type Spooled struct {
 	Where    string // names the spool
 }
 
+// Noter is a Stream that keeps notes of sinks with their cursors: set and moved in one step.
+type Noter interface {
+	// Note is that of the cursor as of when the stream was gained; empty when there is none.
+	Note(sink string) string
+}
+
 // Element is one list element.
 type Element struct {
 	Payload []byte
@@ -107,6 +113,7 @@ type Settled struct {
 	Claim    ClaimID
 	From, To uint32
 	Counts   Counts
+	Note     string // Result.Note; empty leaves what is kept as it is
 
 	unspooled bool // it came from the spool
 }

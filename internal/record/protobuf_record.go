@@ -18,6 +18,7 @@ func (d *Decoder) decodeProtobuf(payload []byte, r *Record) *DecodeError {
 		clear(p.tags) // they would keep the payload alive
 		d.tags = p.tags
 	}
+	d.restore(&p)
 	return p.fail
 }
 
@@ -27,12 +28,17 @@ type protobufRecord struct {
 	r                   *Record
 	tags                []string
 	timeStamp, expireAt timestamp
+
+	original   []byte // the record as msgpack
+	originalAt int
+	zone       string
+	empty      int64
 }
 
 // read returns how many of the fields are a record's.
 func (p *protobufRecord) read() (known int) {
 	for p.next() {
-		if !p.number() && !p.text() && !p.message() {
+		if !p.number() && !p.text() && !p.message() && !p.lossless() {
 			p.skip()
 			continue
 		}

@@ -1,6 +1,7 @@
 package redislist
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func fits(owed pipeline.Owed) error {
 // when the sink is done with them.
 func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, where string, ranges []pipeline.Settled) ([]trimmed, error) {
 	keys := []string{l.registry()}
-	args := []string{o.token, lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges)), where, o.home}
+	args := []string{o.token, lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges)), where, o.home, noteOf(ranges)}
 	var sum pipeline.Counts
 	for _, r := range ranges {
 		keys = append(keys, l.claim(r.Claim))
@@ -214,6 +215,14 @@ func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, wh
 		out[i] = trimmed{claim: ranges[i].Claim, gone: r.str(i+1) == "gone", offset: uint32(r.int(i + 1))}
 	}
 	return out, nil
+}
+
+// noteOf is the last note of ranges.
+func noteOf(ranges []pipeline.Settled) (note string) {
+	for _, r := range ranges {
+		note = cmp.Or(r.Note, note)
+	}
+	return note
 }
 
 // trimmed is what a settle left of a claim.

@@ -345,3 +345,32 @@ func TestEpochGoesOnlyForward(t *testing.T) {
 		t.Fatal("a claim of an old epoch cannot be settled", err)
 	}
 }
+
+// TestNoteIsSetWithTheCursor: a settle that is refused or comes again leaves the note as it is.
+func TestNoteIsSetWithTheCursor(t *testing.T) {
+	b := newBench(t)
+	b.r.push(b.l.name, 0, 4)
+	reg := b.take(b.a)
+	c := b.claim(b.a, reg, owing("s"))
+	noted := func(from, to uint32, note string) pipeline.Settled {
+		r := rng(c.ID, from, to)
+		r.Note = note
+		return r
+	}
+	steps := []struct {
+		r    pipeline.Settled
+		ok   bool
+		want string
+	}{
+		{noted(0, 1, "one"), true, "one"}, {noted(0, 1, "again"), true, "one"}, {noted(2, 3, "stale"), false, "one"},
+		{noted(1, 2, ""), true, "one"}, {noted(2, 3, "three"), true, "three"},
+	}
+	for _, s := range steps {
+		if _, err := b.settle(b.a, reg, "s", s.r); (err == nil) != s.ok {
+			t.Fatalf("settle %+v: %v", s.r, err)
+		}
+		if got := b.take(b.a).Notes["s"]; got != s.want {
+			t.Fatalf("after %+v the note is %q, want %q", s.r, got, s.want)
+		}
+	}
+}

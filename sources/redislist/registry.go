@@ -27,6 +27,7 @@ type registry struct {
 	Shapes  map[string]string
 	Members map[string]string            // by sink, as recorded
 	Spools  map[string]pipeline.Spooled  // by sink
+	Notes   map[string]string            // by sink
 	Now     time.Time                    // the server's, where the script told it
 	Ledger  map[string]map[string]uint64 // by sink and column
 }
@@ -53,7 +54,7 @@ func parseRegistry(f map[string]string) (*registry, error) {
 	}
 	r := &registry{
 		Lineage: f["lineage"], IDs: f["ids"], Owner: f["owner"], Home: f["home"],
-		Shapes: map[string]string{}, Members: map[string]string{}, Spools: map[string]pipeline.Spooled{}, Ledger: map[string]map[string]uint64{},
+		Shapes: map[string]string{}, Members: map[string]string{}, Spools: map[string]pipeline.Spooled{}, Notes: map[string]string{}, Ledger: map[string]map[string]uint64{},
 	}
 	if b, err := hex.DecodeString(r.Lineage); err != nil || len(b) != 16 {
 		return nil, fmt.Errorf("lineage %q is not 32 hex characters", r.Lineage)
@@ -84,6 +85,8 @@ func parseRegistry(f map[string]string) (*registry, error) {
 			r.Shapes[rest] = v
 		case "m":
 			r.Members[rest] = v
+		case "p":
+			r.Notes[rest] = v
 		case "s":
 			if r.Spools[rest], err = parseSpooled(v); err != nil {
 				return nil, err

@@ -82,7 +82,7 @@ func unspool(ctx context.Context, e evaluator, o owner, l list, lineage, sink st
 	for _, r := range ranges {
 		sum = addCounts(sum, r.Counts)
 	}
-	args := []string{o.token, lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10)}
+	args := []string{o.token, lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10), noteOf(ranges)}
 	r, seq, err := e.eval(ctx, unspoolScript, []string{l.registry()}, appendCounts(args, sum))
 	if err == nil && r.word() != "ok" && r.word() != "done" {
 		err = refusal(unspoolScript, l.name, r)

@@ -1,6 +1,7 @@
 package redislist
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type stream struct {
 	id    pipeline.StreamID
 	epoch pipeline.Epoch // of the claims we make
 	done  chan struct{}
+	notes map[string]string // of sinks, as of when the list was leased
 
 	spooling sync.Mutex // held while the registry's spools change, so that what is remembered of them follows
 
@@ -62,7 +64,7 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 		se: se, list: l, epoch: reg.Epoch, n: reg.N, taken: reg.Taken,
 		id:   pipeline.StreamID{Source: se.src.name, List: l.name, Lineage: reg.Lineage},
 		done: make(chan struct{}), changed: make(chan struct{}),
-		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{}, spools: maps.Clone(reg.Spools),
+		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{}, spools: maps.Clone(reg.Spools), notes: reg.Notes,
 	}
 	if !reg.Now.IsZero() {
 		st.skew = time.Until(reg.Now)
@@ -156,6 +158,9 @@ func (st *stream) Format() record.Format { return st.list.format }
 // Done implements pipeline.Stream.
 func (st *stream) Done() <-chan struct{} { return st.done }
 
+// Note implements pipeline.Noter.
+func (st *stream) Note(sink string) string { return st.notes[sink] }
+
 // Claims implements pipeline.Stream. The slice and what it points to are not to be written to.
 func (st *stream) Claims() ([]pipeline.Claim, <-chan struct{}) {
 	st.mu.Lock()
@@ -208,7 +213,7 @@ func (st *stream) plan(sink string, ranges []pipeline.Settled) ([]pipeline.Settl
 	var out []pipeline.Settled
 	for _, r := range ranges {
 		if i := len(out) - 1; i >= 0 && out[i].Claim == r.Claim && out[i].To == r.From {
-			out[i].To, out[i].Counts = r.To, addCounts(out[i].Counts, r.Counts)
+			out[i].To, out[i].Counts, out[i].Note = r.To, addCounts(out[i].Counts, r.Counts), cmp.Or(r.Note, out[i].Note)
 			continue
 		}
 		out = append(out, r)

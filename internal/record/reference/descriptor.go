@@ -5,12 +5,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
 	_ "google.golang.org/protobuf/types/known/timestamppb" // the schema imports it
 
 	"sluice/schemas"
@@ -18,8 +20,23 @@ import (
 
 const schemaFile = "proto/analytics.proto"
 
-// Descriptor compiles the schema's AnalyticsRecord.
-func Descriptor() (protoreflect.MessageDescriptor, error) {
+// Descriptor compiles the schema's AnalyticsRecord. It takes strings that are not UTF-8, as a gateway writes them.
+func Descriptor() (protoreflect.MessageDescriptor, error) { return compile(acceptAnyBytes) }
+
+var strict = sync.OnceValues(func() (protoreflect.MessageDescriptor, error) {
+	return compile(func(*descriptorpb.FileDescriptorProto) {})
+})
+
+// Strict tells whether a reader of protobuf that knows nothing but the schema takes the payload.
+func Strict(payload []byte) error {
+	desc, err := strict()
+	if err != nil {
+		return err
+	}
+	return proto.Unmarshal(payload, dynamicpb.NewMessage(desc))
+}
+
+func compile(change func(*descriptorpb.FileDescriptorProto)) (protoreflect.MessageDescriptor, error) {
 	src, err := schemas.Proto.ReadFile(schemaFile)
 	if err != nil {
 		return nil, err
@@ -28,7 +45,7 @@ func Descriptor() (protoreflect.MessageDescriptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", schemaFile, err)
 	}
-	acceptAnyBytes(file)
+	change(file)
 	fd, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
 	if err != nil {
 		return nil, fmt.Errorf("compile %s: %w", schemaFile, err)

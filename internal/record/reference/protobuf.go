@@ -44,6 +44,43 @@ func Protobuf(payload []byte) (r record.Record, err error) {
 		return record.Record{}, err
 	}
 	m.fill(&r)
+	return m.lossless(r)
+}
+
+// lossless takes the fields that are not the gateway's into account.
+func (m message) lossless(r record.Record) (record.Record, error) {
+	if m.Has(m.Descriptor().Fields().ByName("Original")) {
+		original, err := Msgpack(m.get("Original").Bytes())
+		if err != nil {
+			return record.Record{}, err
+		}
+		original.TimeZone = r.TimeZone
+		if zone := m.get("TimeZoneBytes").Bytes(); len(zone) > 0 {
+			original.TimeZone = string(zone)
+		}
+		return original, nil
+	}
+	r.Latency.Gateway, r.CollectionName = m.num("LatencyGateway"), m.str("CollectionName")
+	empty := m.num("Empty")
+	for bit, restore := range []func(){
+		func() { r.Tags = append([]string{}, r.Tags...) },
+		func() {
+			if r.Geo.City.Names == nil {
+				r.Geo.City.Names = map[string]string{}
+			}
+		},
+		func() { r.GraphQL.RootFields = append([]string{}, r.GraphQL.RootFields...) },
+		func() {
+			if r.GraphQL.Types == nil {
+				r.GraphQL.Types = map[string][]string{}
+			}
+		},
+		func() { r.GraphQL.Errors = append([]record.GraphQLError{}, r.GraphQL.Errors...) },
+	} {
+		if empty>>bit&1 == 1 {
+			restore()
+		}
+	}
 	return r, nil
 }
 

@@ -1,5 +1,5 @@
 -- KEYS registry, a claim for each range. ARGV token, lineage, sink, span, number of ranges, the spool that the ranges lie in
--- now or empty, state directory, then (claim, from, to) of each range, then (column, count) pairs.
+-- now or empty, state directory, the sink's note or empty, then (claim, from, to) of each range, then (column, count) pairs.
 local h = redis.call('HMGET', reg, 'owner', 'lineage', 'home')
 if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
 local sink, span, n = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -7,7 +7,7 @@ local where = ARGV[6]
 local loc = string.sub(where, 1, 4) == 'dir:'
 local ranges, behind = {}, 0
 for r = 1, n do
-  local a = 7 + (r - 1) * 3
+  local a = 8 + (r - 1) * 3
   local name, from, to = ARGV[a + 1], tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
   local v = redis.call('HGET', reg, 'c:' .. name)
   if not v then
@@ -47,9 +47,10 @@ for r, x in ipairs(ranges) do
   if not off then finished[x.shape] = true end
   out[#out + 1] = off and int(off) or 'gone'
 end
-for a = 7 + n * 3 + 1, #ARGV, 2 do
+for a = 8 + n * 3 + 1, #ARGV, 2 do
   redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1])
 end
+if ARGV[8] ~= '' then redis.call('HSET', reg, 'p:' .. sink, ARGV[8]) end
 if where == '' then passed(sink, last) end -- what was recorded of members that are spooled holds until they come back
 sweep(finished)
 return out

@@ -1,5 +1,5 @@
 -- KEYS registry. ARGV token, lineage, sink, position of what lies first in the spool, that up to which it is done with, number
--- of records between them, then (column, count) pairs of what became of them.
+-- of records between them, the sink's note or empty, then (column, count) pairs of what became of them.
 local h = redis.call('HMGET', reg, 'owner', 'lineage')
 if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
 local sink, before, after = ARGV[3], ARGV[4], ARGV[5]
@@ -7,7 +7,8 @@ local from, to, where = spool(sink)
 if not from or reached(after, from) then return {'done'} end
 if from ~= before or not reached(after, to) then return {'stale'} end
 redis.call('HINCRBY', reg, 'k:' .. sink .. ':spooled', '-' .. ARGV[6])
-for a = 7, #ARGV, 2 do redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1]) end
+if ARGV[7] ~= '' then redis.call('HSET', reg, 'p:' .. sink, ARGV[7]) end
+for a = 8, #ARGV, 2 do redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1]) end
 passed(sink, after)
 if after == to then
   redis.call('HDEL', reg, 's:' .. sink)
