@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -99,7 +100,9 @@ func (u *uploader) putHour(ctx context.Context, r *gathered, h hour, rows *hourR
 		return err
 	}
 	m.Key = Partition(r.members.Prefix, r.members.Region, h.time()) + m.Object
+	crash.Before("archive/object")
 	there, created, err := u.store.PutIfAbsent(ctx, m.Key, body, body.size, m.SHA256)
+	crash.After("archive/object")
 	if err != nil {
 		return err
 	}
@@ -157,7 +160,9 @@ func (u *uploader) putManifest(ctx context.Context, m *Manifest) error {
 	sum := sha256.Sum256(line)
 	sha := hex.EncodeToString(sum[:])
 	key := m.ManifestKey()
+	crash.Before("archive/manifest")
 	there, created, err := u.store.PutIfAbsent(ctx, key, bytes.NewReader(line), int64(len(line)), sha)
+	crash.After("archive/manifest")
 	if err != nil || created || there.SHA256 == sha {
 		return err
 	}

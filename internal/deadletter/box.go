@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -101,12 +102,17 @@ func (b *Box) write(lines []byte) error {
 			return err
 		}
 	}
+	crash.Before("dead-letters/write")
 	n, err := b.file.Write(lines)
+	crash.After("dead-letters/write")
 	b.size += int64(n)
 	if err != nil {
 		return err
 	}
-	return b.file.Sync()
+	crash.Before("dead-letters/sync")
+	err = b.file.Sync()
+	crash.After("dead-letters/sync")
+	return err
 }
 
 // next begins a segment; its name sorts by time and is never reused.
@@ -134,7 +140,10 @@ func syncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
-	return d.Sync()
+	crash.Before("dead-letters/sync-names")
+	err = d.Sync()
+	crash.After("dead-letters/sync-names")
+	return err
 }
 
 func (b *Box) drop() {

@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -50,7 +51,10 @@ func (b *Bucket) put(ctx context.Context, begin string, entries []entry) error {
 	sum := sha256.Sum256(lines)
 	sha := hex.EncodeToString(sum[:])
 	key := b.prefix + begin + "-" + sha[:16] + ".jsonl"
-	if _, _, err := b.store.PutIfAbsent(ctx, key, bytes.NewReader(lines), int64(len(lines)), sha); err != nil {
+	crash.Before("dead-letters/put")
+	_, _, err = b.store.PutIfAbsent(ctx, key, bytes.NewReader(lines), int64(len(lines)), sha)
+	crash.After("dead-letters/put")
+	if err != nil {
 		return fmt.Errorf("store dead letters: %w", err)
 	}
 	return nil

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/crash"
 )
 
 // segmentTime is how a segment's name tells when it was begun.
@@ -106,7 +108,10 @@ func Remove(dir, name string) error {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return fmt.Errorf("remove dead letters: %s: %w", name, ErrInUse)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	crash.Before("dead-letters/remove")
+	err = os.Remove(path)
+	crash.After("dead-letters/remove")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove dead letters: %w", err)
 	}
 	return syncDir(dir)

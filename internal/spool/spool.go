@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -51,7 +52,9 @@ func (s *Spool) Put(ctx context.Context, id pipeline.SpoolID, b *pipeline.SpoolB
 	}
 	sum := sha256.Sum256(data)
 	start := pipeline.Position{Claim: b.Claim, Index: b.From}
+	crash.Before("spool/put")
 	_, created, err := s.store.PutIfAbsent(ctx, s.key(id, start), bytes.NewReader(data), int64(len(data)), hex.EncodeToString(sum[:]))
+	crash.After("spool/put")
 	if err != nil {
 		return 0, err
 	}
@@ -148,7 +151,10 @@ func (s *Spool) Read(ctx context.Context, id pipeline.SpoolID, start pipeline.Po
 
 // Remove implements pipeline.Spool.
 func (s *Spool) Remove(ctx context.Context, id pipeline.SpoolID, start pipeline.Position) error {
-	return s.store.Delete(ctx, s.key(id, start))
+	crash.Before("spool/remove")
+	err := s.store.Delete(ctx, s.key(id, start))
+	crash.After("spool/remove")
+	return err
 }
 
 // open reads a batch up to its first element.

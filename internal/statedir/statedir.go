@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/crash"
 )
 
 // Dir is a state directory held by this process.
@@ -105,11 +107,20 @@ func (d *Dir) write(name string, data []byte) error {
 		return err
 	}
 	defer os.Remove(f.Name())
+	crash.Before("state/write")
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err != nil {
+	crash.After("state/write")
+	err = errors.Join(err, f.Chmod(0o600))
+	crash.Before("state/sync")
+	err = errors.Join(err, f.Sync(), f.Close())
+	crash.After("state/sync")
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	crash.Before("state/rename")
+	err = os.Rename(f.Name(), name)
+	crash.After("state/rename")
+	return err
 }
 
 // AdminToken is the console's token where none is configured, made once, and the file that keeps it.

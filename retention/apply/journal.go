@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/internal/crash"
 	"sluice/retention/plan"
 )
 
@@ -70,7 +71,10 @@ type Journal struct {
 func (d *Dir) Journal(run string) (*Journal, error) {
 	name := filepath.Join(d.path, "journal.jsonl")
 	if info, err := os.Stat(name); err == nil && info.Size() > maxJournal {
-		if err := os.Rename(name, name+".1"); err != nil {
+		crash.Before("retention/journal-aside")
+		err = os.Rename(name, name+".1")
+		crash.After("retention/journal-aside")
+		if err != nil {
 			return nil, fmt.Errorf("put the journal aside: %w", err)
 		}
 	}
@@ -86,10 +90,14 @@ func (j *Journal) Note(e Entry) error {
 	e.Time, e.Run = time.Now().UTC(), j.run
 	line, err := json.Marshal(e)
 	if err == nil {
+		crash.Before("retention/journal")
 		_, err = j.file.Write(append(line, '\n'))
+		crash.After("retention/journal")
 	}
 	if err == nil {
+		crash.Before("retention/journal-sync")
 		err = j.file.Sync()
+		crash.After("retention/journal-sync")
 	}
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
@@ -181,7 +189,10 @@ func (v *Verified) Add(key, sha string, size int64, modified time.Time) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.seen[l.id()] = true
-	if _, err := v.file.Write(append(append([]byte{'\n'}, line...), '\n')); err != nil { // apart from a line that a crash cut off
+	crash.Before("retention/verified")
+	_, err = v.file.Write(append(append([]byte{'\n'}, line...), '\n')) // apart from a line that a crash cut off
+	crash.After("retention/verified")
+	if err != nil {
 		return fmt.Errorf("note what was verified: %w", err)
 	}
 	return nil

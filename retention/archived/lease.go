@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 )
 
 // leaseDir lies beside the partitions; Athena and Hive pass over names that begin with an underscore.
@@ -62,7 +63,9 @@ func (l *Lease) Take(ctx context.Context) (who string, err error) {
 	}
 	body := []byte(l.owner)
 	sum := sha256.Sum256(body)
+	crash.Before("retention/lease-object")
 	_, made, err := l.store.PutIfAbsent(ctx, l.key(n+1), bytes.NewReader(body), int64(len(body)), hex.EncodeToString(sum[:]))
+	crash.After("retention/lease-object")
 	if err != nil {
 		return "", fmt.Errorf("write the lease: %w", err)
 	}
@@ -74,7 +77,10 @@ func (l *Lease) Take(ctx context.Context) (who string, err error) {
 	}
 	l.last = n + 1
 	for _, old := range keys {
-		if err := l.store.Delete(ctx, old.Key); err != nil {
+		crash.Before("retention/lease-object-old")
+		err = l.store.Delete(ctx, old.Key)
+		crash.After("retention/lease-object-old")
+		if err != nil {
 			return "", fmt.Errorf("clear the lease: %w", err)
 		}
 	}
@@ -99,7 +105,9 @@ func (l *Lease) Release(ctx context.Context) error {
 	if l.last == 0 {
 		return nil
 	}
+	crash.Before("retention/lease-object-end")
 	err := l.store.Delete(ctx, l.key(l.last))
+	crash.After("retention/lease-object-end")
 	l.last = 0
 	return err
 }

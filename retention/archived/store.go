@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 	"sluice/internal/units"
 	"sluice/retention/plan"
 )
@@ -121,7 +122,10 @@ func (s *Store) Do(ctx context.Context, a *plan.Action, done func(int64)) error 
 	tick := time.NewTicker(time.Second / time.Duration(s.rate))
 	defer tick.Stop()
 	for _, key := range keys {
-		if err := s.store.Delete(ctx, key); err != nil {
+		crash.Before("retention/partition")
+		err := s.store.Delete(ctx, key)
+		crash.After("retention/partition")
+		if err != nil {
 			return fmt.Errorf("delete %s: %w", a.Target, err)
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 	"sluice/internal/deadletter"
 	"sluice/retention/plan"
 )
@@ -99,7 +100,10 @@ func (b *Bucket) Do(ctx context.Context, a *plan.Action, done func(int64)) error
 	if a.Verb != plan.DeleteSegment || strings.Contains(a.Target, "/") {
 		return fmt.Errorf("%s of %s is not for dead letters", a.Verb, a.Target)
 	}
-	if err := b.store.Delete(ctx, b.prefix+a.Target); err != nil {
+	crash.Before("retention/letters")
+	err := b.store.Delete(ctx, b.prefix+a.Target)
+	crash.After("retention/letters")
+	if err != nil {
 		return err
 	}
 	done(a.Records)

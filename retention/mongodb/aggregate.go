@@ -13,6 +13,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/units"
 	"sluice/retention/plan"
@@ -231,7 +232,9 @@ func (s *Aggregates) delete(ctx context.Context, a *plan.Action, done func(int64
 		if len(models) == 0 {
 			continue
 		}
+		crash.Before("retention/aggregates")
 		res, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		crash.After("retention/aggregates")
 		if err != nil {
 			return fmt.Errorf("delete documents of %s: %w", a.Target, mongo.Classify(err))
 		}

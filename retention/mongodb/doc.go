@@ -11,6 +11,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/units"
 )
@@ -85,7 +86,9 @@ func someIDs(ctx context.Context, coll *driver.Collection, filter bson.D) (bson.
 
 func deleteIDs(ctx context.Context, coll *driver.Collection, ids bson.A, again bson.D) (int64, error) {
 	filter := append(bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, again...)
+	crash.Before("retention/documents")
 	res, err := coll.DeleteMany(ctx, filter)
+	crash.After("retention/documents")
 	if err != nil {
 		return 0, fmt.Errorf("delete documents of %s: %w", coll.Name(), mongo.Classify(err))
 	}
@@ -158,11 +161,15 @@ func expiryIndex(ctx context.Context, coll *driver.Collection) (string, error) {
 func setExpiry(ctx context.Context, coll *driver.Collection) error {
 	key := bson.D{{Key: "expireAt", Value: 1}}
 	db := coll.Database()
+	crash.Before("retention/expiry")
 	err := db.RunCommand(ctx, bson.D{{Key: "createIndexes", Value: coll.Name()}, {Key: "indexes", Value: bson.A{bson.D{
 		{Key: "key", Value: key}, {Key: "name", Value: "expireAt_1"}, {Key: "expireAfterSeconds", Value: 0}}}}}).Err()
+	crash.After("retention/expiry")
 	if code := mongo.Code(err); code == mongo.CodeIndexOptionsDiffer || code == mongo.CodeIndexKeySpecsDiffer {
+		crash.Before("retention/expiry-change")
 		err = db.RunCommand(ctx, bson.D{{Key: "collMod", Value: coll.Name()}, {Key: "index", Value: bson.D{
 			{Key: "keyPattern", Value: key}, {Key: "expireAfterSeconds", Value: 0}}}}).Err()
+		crash.After("retention/expiry-change")
 	}
 	if err != nil {
 		return fmt.Errorf("set the expiry index of %s: %w", coll.Name(), mongo.Classify(err))

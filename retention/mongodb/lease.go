@@ -10,6 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 )
 
@@ -49,9 +50,11 @@ func (l *Lease) Take(ctx context.Context) (who string, err error) {
 		return "", fmt.Errorf("ask MongoDB for the time: %w", mongo.Classify(err))
 	}
 	free := bson.A{bson.D{{Key: "owner", Value: l.owner}}, bson.D{{Key: "until", Value: bson.D{{Key: "$lt", Value: hello.Now}}}}}
+	crash.Before("retention/lease")
 	_, err = l.coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: "lease"}, {Key: "$or", Value: free}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: l.owner}, {Key: "until", Value: hello.Now.Add(l.span)}}}},
 		options.Update().SetUpsert(true))
+	crash.After("retention/lease")
 	if !driver.IsDuplicateKeyError(err) { // which says that it is there and not free
 		return "", mongo.Classify(err)
 	}
@@ -68,6 +71,8 @@ func (l *Lease) Take(ctx context.Context) (who string, err error) {
 
 // Release gives the lease back if it is still this job's.
 func (l *Lease) Release(ctx context.Context) error {
+	crash.Before("retention/lease-end")
 	_, err := l.coll.DeleteOne(ctx, bson.D{{Key: "_id", Value: "lease"}, {Key: "owner", Value: l.owner}})
+	crash.After("retention/lease-end")
 	return mongo.Classify(err)
 }

@@ -12,6 +12,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/units"
 	"sluice/retention/plan"
@@ -190,7 +191,9 @@ func (r *Raw) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
 // resize changes the size of the capped collection. collMod takes an exclusive lock on the collection for the moment it
 // takes to note the size; a smaller one drops the oldest documents with the next inserts, some at a time.
 func (r *Raw) resize(ctx context.Context, a *plan.Action) error {
+	crash.Before("retention/capped-size")
 	err := r.db.RunCommand(ctx, bson.D{{Key: "collMod", Value: a.Target}, {Key: "cappedSize", Value: a.Size}}).Err()
+	crash.After("retention/capped-size")
 	if err != nil {
 		return fmt.Errorf("resize %s (MongoDB 6.0 and later can): %w", a.Target, mongo.Classify(err))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"sluice/internal/crash"
 	"sluice/retention/plan"
 )
 
@@ -64,7 +65,9 @@ func (s *Store) attach(ctx context.Context, name string) (bool, error) {
 	path := "/_plugins/_ism/policies/" + policyID
 	status, err := s.admin.Call(ctx, http.MethodGet, path, nil, nil)
 	if status == http.StatusNotFound {
+		crash.Before("retention/ism-policy")
 		status, err = s.admin.Call(ctx, http.MethodPut, path, policy(), nil)
+		crash.After("retention/ism-policy")
 		if status == http.StatusConflict { // another was faster
 			err = nil
 		}
@@ -76,7 +79,9 @@ func (s *Store) attach(ctx context.Context, name string) (bool, error) {
 		Updated  int  `json:"updated_indices"`
 		Failures bool `json:"failures"`
 	}
+	crash.Before("retention/ism-attach")
 	status, err = s.admin.Call(ctx, http.MethodPost, "/_plugins/_ism/add/"+name, map[string]any{"policy_id": policyID}, &res)
+	crash.After("retention/ism-attach")
 	if status == http.StatusNotFound {
 		return true, nil // the index is gone
 	}

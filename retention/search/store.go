@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/retention/plan"
 	"sluice/sinks/opensearch"
 )
@@ -230,7 +231,9 @@ func (s *Store) deleteIndex(ctx context.Context, name string) error {
 		}
 		s.o.Log.Info("an index has a policy of another's and is deleted directly", "index", name)
 	}
+	crash.Before("retention/index")
 	status, err := s.admin.Call(ctx, http.MethodDelete, "/"+name, nil, nil)
+	crash.After("retention/index")
 	if status == http.StatusNotFound {
 		return nil
 	}
@@ -256,7 +259,9 @@ func (s *Store) deleteDocuments(ctx context.Context, a *plan.Action, done func(i
 		Task string `json:"task"`
 	}
 	path := fmt.Sprintf("/%s/_delete_by_query?conflicts=proceed&refresh=true&wait_for_completion=false&requests_per_second=%d", a.Target, s.o.Rate)
+	crash.Before("retention/index-documents")
 	status, err := s.admin.Call(ctx, http.MethodPost, path, body, &started)
+	crash.After("retention/index-documents")
 	if status == http.StatusNotFound {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 )
 
@@ -94,7 +95,10 @@ func (s *Sink) adoptOne(ctx context.Context, coll *driver.Collection, d *documen
 	if err := s.keepBase(ctx, coll.Name(), d.id, old); err != nil {
 		return err
 	}
-	if _, err := coll.InsertOne(ctx, ours); err != nil {
+	crash.Before("mongo-aggregate/adopt-insert")
+	_, err = coll.InsertOne(ctx, ours)
+	crash.After("mongo-aggregate/adopt-insert")
+	if err != nil {
 		if driver.IsDuplicateKeyError(err) {
 			d.forgotten() // another process was faster: read again
 			return nil
@@ -154,8 +158,10 @@ func (s *Sink) keepBase(ctx context.Context, collection string, id primitive.Obj
 	if err != nil {
 		return fmt.Errorf("copy the incumbent's document: %w", err)
 	}
+	crash.Before("mongo-aggregate/adopt-base")
 	_, err = s.db.Collection(basesName).InsertOne(ctx, bson.D{
 		{Key: "_id", Value: bson.D{{Key: "collection", Value: collection}, {Key: "id", Value: id}}}, {Key: "document", Value: bson.Raw(doc)}})
+	crash.After("mongo-aggregate/adopt-base")
 	if err != nil && !driver.IsDuplicateKeyError(err) {
 		return fmt.Errorf("keep the counters of an adopted document: %w", mongo.Classify(err))
 	}
@@ -165,11 +171,17 @@ func (s *Sink) keepBase(ctx context.Context, collection string, id primitive.Obj
 // finishAdoption deletes the old document, whose counters ours has, and then the mark that says so.
 func (s *Sink) finishAdoption(ctx context.Context, coll *driver.Collection, id, oldID primitive.ObjectID) error {
 	old := bson.D{{Key: "_id", Value: oldID}, {Key: "sluice", Value: bson.D{{Key: "$exists", Value: false}}}}
-	if _, err := coll.DeleteOne(ctx, old); err != nil {
+	crash.Before("mongo-aggregate/adopt-delete")
+	_, err := coll.DeleteOne(ctx, old)
+	crash.After("mongo-aggregate/adopt-delete")
+	if err != nil {
 		return fmt.Errorf("delete an adopted document: %w", mongo.Classify(err))
 	}
 	mark := bson.D{{Key: "$unset", Value: bson.D{{Key: "sluice.adopting", Value: ""}}}}
-	if _, err := coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "sluice.adopting", Value: oldID}}, mark); err != nil {
+	crash.Before("mongo-aggregate/adopt-unmark")
+	_, err = coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "sluice.adopting", Value: oldID}}, mark)
+	crash.After("mongo-aggregate/adopt-unmark")
+	if err != nil {
 		return fmt.Errorf("clear the mark of an adoption: %w", mongo.Classify(err))
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 )
@@ -125,9 +126,9 @@ func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err erro
 	unmark := bson.E{Key: "$unset", Value: bson.D{{Key: "sluice.dirty", Value: ""}}}
 	state := bson.D{{Key: "sluice.derived", Value: rev}, {Key: "sluice.bytes", Value: int64(d.mapBytes)}}
 	if len(parts) == 1 {
-		res, err := coll.UpdateOne(ctx, bson.D{byID, unchanged}, bson.D{{Key: "$set", Value: parts[0].with(state)}, unmark})
-		if err != nil || res.MatchedCount == 1 {
-			return err == nil, written(err)
+		n, err := setDerived(ctx, coll, bson.D{byID, unchanged}, bson.D{{Key: "$set", Value: parts[0].with(state)}, unmark})
+		if err != nil || n == 1 {
+			return err == nil, err
 		}
 	}
 	// somebody adds to it all the time, or it is too much for one update: newer than what is there is good enough
@@ -141,20 +142,24 @@ func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err erro
 		if len(set) <= 5 {
 			continue
 		}
-		if _, err := coll.UpdateOne(ctx, bson.D{byID, older}, bson.D{{Key: "$set", Value: set}}); err != nil {
-			return false, written(err)
+		if _, err := setDerived(ctx, coll, bson.D{byID, older}, bson.D{{Key: "$set", Value: set}}); err != nil {
+			return false, err
 		}
 	}
 	done := bson.E{Key: "sluice.derived", Value: rev}
-	res, err := coll.UpdateOne(ctx, bson.D{byID, unchanged, done}, bson.D{{Key: "$set", Value: state}, unmark})
-	return err == nil && res.MatchedCount == 1, written(err)
+	n, err := setDerived(ctx, coll, bson.D{byID, unchanged, done}, bson.D{{Key: "$set", Value: state}, unmark})
+	return n == 1, err
 }
 
-func written(err error) error {
-	if err == nil {
-		return nil
+// setDerived writes derived fields and returns how many documents the filter found: one or none.
+func setDerived(ctx context.Context, coll *driver.Collection, filter, update bson.D) (int64, error) {
+	crash.Before("mongo-aggregate/derive")
+	res, err := coll.UpdateOne(ctx, filter, update)
+	crash.After("mongo-aggregate/derive")
+	if err != nil {
+		return 0, fmt.Errorf("write derived fields: %w", mongo.Classify(err))
 	}
-	return fmt.Errorf("write derived fields: %w", mongo.Classify(err))
+	return res.MatchedCount, nil
 }
 
 func revision(raw bson.Raw) (int64, bool) {

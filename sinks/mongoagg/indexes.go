@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	driver "go.mongodb.org/mongo-driver/mongo"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 )
 
@@ -95,7 +96,9 @@ func (s *Sink) prepare(ctx context.Context, db *driver.Database, collection stri
 // from being made. One that differs from what is there is logged; the Dashboard is slower for it, nothing is lost.
 func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection string) error {
 	for _, spec := range indexSpecs() {
+		crash.Before("mongo-aggregate/index")
 		err := db.RunCommand(ctx, bson.D{{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: bson.A{spec}}}).Err()
+		crash.After("mongo-aggregate/index")
 		switch code := mongo.Code(err); {
 		case err == nil:
 		case code == 0 || code == mongo.CodeInvalidNamespace || mongo.Passing(code) || fatal(err):

@@ -11,6 +11,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 
 	"sluice/aggregate"
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 )
@@ -226,10 +227,15 @@ func (b *rebuilding) store(ctx context.Context, t *target, doc bson.Raw) (again 
 	coll := b.db.Collection(t.collection)
 	matched := int64(1)
 	if t.raw == nil {
+		crash.Before("mongo-aggregate/rebuild-insert")
 		_, err = coll.InsertOne(ctx, doc)
+		crash.After("mongo-aggregate/rebuild-insert")
 	} else {
 		var res *driver.UpdateResult
-		if res, err = coll.ReplaceOne(ctx, t.unchanged(), doc); err == nil {
+		crash.Before("mongo-aggregate/rebuild-replace")
+		res, err = coll.ReplaceOne(ctx, t.unchanged(), doc)
+		crash.After("mongo-aggregate/rebuild-replace")
+		if err == nil {
 			matched = res.MatchedCount
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/writeconcern"
 
 	"sluice/aggregate"
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 )
@@ -61,9 +62,11 @@ func (r *RollUp) Run(ctx context.Context, db *driver.Database) (int, error) {
 	}
 	defer session.EndSession(context.WithoutCancel(ctx))
 	o := options.Transaction().SetReadConcern(readconcern.Snapshot()).SetWriteConcern(writeconcern.Majority())
+	crash.Before("mongo-aggregate/roll-up")
 	n, err := session.WithTransaction(ctx, func(tx driver.SessionContext) (any, error) {
 		return r.in(tx, db.Collection(r.Collection))
 	}, o)
+	crash.After("mongo-aggregate/roll-up")
 	if err != nil {
 		return 0, fmt.Errorf("roll up %s of %s: %w", r.Org, r.Bucket.Format(time.RFC3339), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"sluice/aggregate"
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 )
@@ -186,7 +187,9 @@ func send(ctx context.Context, coll *driver.Collection, ops []*operation) {
 	for i, op := range ops {
 		models[i] = driver.NewUpdateOneModel().SetFilter(op.filter).SetUpdate(op.update).SetUpsert(true)
 	}
+	crash.Before("mongo-aggregate/update")
 	_, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	crash.After("mongo-aggregate/update")
 	var be driver.BulkWriteException
 	switch {
 	case err == nil:

@@ -11,6 +11,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 )
@@ -141,7 +142,9 @@ func (s *Sink) ensureCapped(ctx context.Context, db *driver.Database, k collecti
 func roundCapped(n int64) int64 { return (n + 255) &^ 255 }
 
 func (s *Sink) createCapped(ctx context.Context, db *driver.Database, name string) error {
+	crash.Before("mongo-raw/capped")
 	err := db.CreateCollection(ctx, name, options.CreateCollection().SetCapped(true).SetSizeInBytes(int64(s.cfg.CappedSize)))
+	crash.After("mongo-raw/capped")
 	switch {
 	case err == nil:
 		s.log.Info("capped collection made", "collection", name, "size", s.cfg.CappedSize.String())

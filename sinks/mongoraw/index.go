@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	driver "go.mongodb.org/mongo-driver/mongo"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 )
 
@@ -77,7 +78,9 @@ func (s *Sink) ensureIndexes(ctx context.Context, db *driver.Database, k collect
 // logged: the Dashboard is slower for it, no record is lost.
 func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, k collection) error {
 	for _, x := range k.indexes {
+		crash.Before("mongo-raw/index")
 		err := db.RunCommand(ctx, x.command(k.name)).Err()
+		crash.After("mongo-raw/index")
 		switch code := mongo.Code(err); {
 		case err == nil:
 		case code == mongo.CodeInvalidNamespace:

@@ -10,6 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	bson "go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
+	"sluice/internal/crash"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/internal/tally"
@@ -108,7 +109,9 @@ func (in *inserter) appendItem(buf []byte, i int) []byte {
 // send runs a command and tallies what became of its items. Documents are inserted without order: one that fails does
 // not hold up the others.
 func (in *inserter) send(ctx context.Context, cmd []byte, items []int) {
+	crash.Before("mongo-raw/insert")
 	err := in.db.RunCommand(ctx, bsonRaw(cmd)).Err()
+	crash.After("mongo-raw/insert")
 	if err == nil {
 		return
 	}

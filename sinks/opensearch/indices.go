@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -47,7 +48,9 @@ func (s *Sink) ensureIndex(ctx context.Context, c *client, name string) error {
 		return nil
 	}
 	what := "make index " + name
+	crash.Before("opensearch/index")
 	res, err := c.doJSON(ctx, http.MethodPut, "/"+name, nil)
+	crash.After("opensearch/index")
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

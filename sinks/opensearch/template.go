@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 	"sluice/schemas"
 )
@@ -51,7 +52,9 @@ func (s *Sink) installTemplate(ctx context.Context, c *client) error {
 				"index_patterns", t.Template.Patterns, "priority", t.Template.Priority, "ours", name)
 		}
 	}
+	crash.Before("opensearch/template")
 	res, err := c.doJSON(ctx, http.MethodPut, "/_index_template/"+name, body)
+	crash.After("opensearch/template")
 	switch {
 	case err != nil:
 		return fmt.Errorf("install index template %s: %w", name, err)

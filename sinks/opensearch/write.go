@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 	"sluice/internal/tally"
 )
@@ -164,7 +165,9 @@ func (w *writer) post(ctx context.Context, p *payload) (response, error) {
 		header["Content-Encoding"] = []string{"gzip"}
 	}
 	body := &content{open: func() io.ReadCloser { return p.reader() }, size: int64(p.out.Len())}
+	crash.Before("opensearch/bulk")
 	res, err := w.client.do(ctx, http.MethodPost, bulkPath, header, body)
+	crash.After("opensearch/bulk")
 	if err != nil {
 		return res, fmt.Errorf("bulk request: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"sluice/internal/crash"
 )
 
 // schemaVersion is kept in user_version. A newer one is refused: what it means is not known here.
@@ -72,5 +74,8 @@ func migrate(ctx context.Context, c *sql.Conn) error {
 	if _, err := tx.ExecContext(ctx, schema+fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil {
 		return fmt.Errorf("make the tables: %w", err)
 	}
-	return tx.Commit()
+	crash.Before("sqlite/schema")
+	err = tx.Commit()
+	crash.After("sqlite/schema")
+	return err
 }

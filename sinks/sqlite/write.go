@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -102,7 +103,10 @@ func (s *Sink) write(ctx context.Context, b *pipeline.Batch) error {
 		end); err != nil {
 		return fmt.Errorf("store the position: %w", err)
 	}
-	return tx.Commit()
+	crash.Before("sqlite/commit")
+	err = tx.Commit()
+	crash.After("sqlite/commit")
+	return err
 }
 
 // shapeOf is the shape recorded with the batch's claim.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/crash"
 )
 
 // Checkpoint keeps how far a replay has come in a file, so that it goes on there after a crash. One process at a time
@@ -75,9 +77,16 @@ func (c *Checkpoint) Save(state any, now bool) error {
 		return fmt.Errorf("keep the state of a replay: %w", err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // gone already when it was renamed
+	crash.Before("replay/write")
 	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	crash.After("replay/write")
+	crash.Before("replay/sync")
+	err = errors.Join(err, f.Sync(), f.Close())
+	crash.After("replay/sync")
+	if err == nil {
+		crash.Before("replay/rename")
 		err = os.Rename(f.Name(), c.name)
+		crash.After("replay/rename")
 	}
 	if err != nil {
 		return fmt.Errorf("keep the state of a replay: %w", err)
@@ -88,7 +97,10 @@ func (c *Checkpoint) Save(state any, now bool) error {
 
 // Remove forgets the state.
 func (c *Checkpoint) Remove() error {
-	if err := os.Remove(c.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	crash.Before("replay/forget")
+	err := os.Remove(c.name)
+	crash.After("replay/forget")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("forget the state of a replay: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -103,7 +104,9 @@ func (se *session) shield(ctx context.Context, sl *slot, ttl time.Duration) erro
 	if !sl.list.expires() || ttl < 0 || ttl >= d/2 {
 		return nil
 	}
+	crash.Before("redis/shield")
 	_, err := se.c.do(ctx, se.c.conn.B().Expire().Key(sl.list.name).Seconds(int64(d/time.Second)).Build())
+	crash.After("redis/shield")
 	if err != nil && !se.c.failed() {
 		se.src.say("shield "+sl.list.name, "a list that cannot be claimed could not be shielded from its TTL",
 			"list", sl.list.name, "ttl", ttl, "err", err)

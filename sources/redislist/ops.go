@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
@@ -113,8 +114,10 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 	if wanted {
 		want = "1"
 	}
+	crash.Before("redis/take")
 	r, seq, err := e.eval(ctx, takeScript, []string{l.registry(), l.name},
 		[]string{o.token, millis(o.lease), o.home, o.flag(), nov.random, nov.lineage, want, known})
+	crash.After("redis/take")
 	if err != nil {
 		return nil, 0, err
 	}
@@ -138,8 +141,10 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 
 // renew prolongs a lease.
 func renew(ctx context.Context, e evaluator, o owner, l list, lineage string, epoch pipeline.Epoch) error {
+	crash.Before("redis/renew")
 	r, _, err := e.eval(ctx, renewScript, []string{l.registry()},
 		[]string{o.token, millis(o.lease), lineage, epochString(epoch), o.flag()})
+	crash.After("redis/renew")
 	if err == nil && r.word() != "ok" {
 		return refusal(renewScript, l.name, r)
 	}
@@ -148,7 +153,9 @@ func renew(ctx context.Context, e evaluator, o owner, l list, lineage string, ep
 
 // giveBack ends a lease.
 func giveBack(ctx context.Context, e evaluator, o owner, l list) error {
+	crash.Before("redis/give-back")
 	r, _, err := e.eval(ctx, giveBackScript, []string{l.registry()}, []string{o.token})
+	crash.After("redis/give-back")
 	if err == nil && r.word() != "ok" {
 		return refusal(giveBackScript, l.name, r)
 	}
@@ -164,9 +171,11 @@ func claim(ctx context.Context, e evaluator, o owner, l list, lineage string, id
 	if owed.Local {
 		home = o.home
 	}
+	crash.Before("redis/claim")
 	r, seq, err := e.eval(ctx, claimScript, []string{l.registry(), l.name, l.claim(id)},
 		[]string{o.token, lineage, epochString(id.Epoch), strconv.FormatUint(uint64(id.Number), 10), id.String(),
 			owed.Key, string(owed.JSON), strings.Join(owed.Sinks, ","), home, o.flag()})
+	crash.After("redis/claim")
 	if err != nil {
 		return claimEntry{}, 0, err
 	}
@@ -199,7 +208,9 @@ func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, wh
 		args = append(args, r.Claim.String(), strconv.FormatUint(uint64(r.From), 10), strconv.FormatUint(uint64(r.To), 10))
 		sum = addCounts(sum, r.Counts)
 	}
+	crash.Before("redis/settle")
 	r, _, err := e.eval(ctx, settleScript, keys, appendCounts(args, sum))
+	crash.After("redis/settle")
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +245,9 @@ type trimmed struct {
 
 // recordMembers makes a range of members durable, or finds that it is recorded already.
 func recordMembers(ctx context.Context, e evaluator, o owner, l list, lineage, sink string, m pipeline.MemberRange) (uint64, error) {
+	crash.Before("redis/members")
 	r, seq, err := e.eval(ctx, membersScript, []string{l.registry()}, []string{o.token, lineage, sink, membersString(m)})
+	crash.After("redis/members")
 	switch {
 	case err != nil:
 		return 0, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
@@ -67,7 +68,9 @@ func dropSink(ctx context.Context, e evaluator, l list, sink string, ids []pipel
 	for _, id := range ids {
 		keys, args = append(keys, l.claim(id)), append(args, id.String())
 	}
+	crash.Before("redis/drop-sink")
 	r, _, err := e.eval(ctx, dropSinkScript, keys, args)
+	crash.After("redis/drop-sink")
 	if err == nil && r.word() != "ok" {
 		err = refusal(dropSinkScript, l.name, r)
 	}
@@ -77,7 +80,9 @@ func dropSink(ctx context.Context, e evaluator, l list, sink string, ids []pipel
 // ReleaseHome lets any pump have a list that waits for the state directory whose local sinks it is owed to.
 func (s *Source) ReleaseHome(ctx context.Context, listName string) (Released, error) {
 	return s.release(ctx, listName, func(c *control, l list) (Released, error) {
+		crash.Before("redis/drop-home")
 		r, _, err := c.eval(ctx, dropHomeScript, []string{l.registry()}, nil)
+		crash.After("redis/drop-home")
 		if err == nil && r.word() != "ok" {
 			err = refusal(dropHomeScript, l.name, r)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
@@ -44,23 +45,27 @@ func (l list) owed(d pipeline.Drain) pipeline.Owed {
 func (l list) retriedKey() string { return l.registry() + ":retried" }
 
 // Retry pushes a dead letter into a list of its own, from where it is drained with a new position. It may be repeated.
-func (s *Source) Retry(ctx context.Context, r Retry) error {
-	return s.retry(ctx, r, func(c *control, l list) error {
-		_, err := c.do(ctx, c.conn.B().Eval().Script(retryLua).Numkeys(2).Key(l.retriedKey(), l.name).
-			Arg(r.Key, string(r.Payload)).Build())
-		return err
-	})
-}
+func (s *Source) Retry(ctx context.Context, r Retry) error { return s.retry(ctx, r, pushRetry) }
 
 // Retried forgets that the letter went in, once it is marked where it is kept.
-func (s *Source) Retried(ctx context.Context, r Retry) error {
-	return s.retry(ctx, r, func(c *control, l list) error {
-		_, err := c.do(ctx, c.conn.B().Hdel().Key(l.retriedKey()).Field(r.Key).Build())
-		return err
-	})
+func (s *Source) Retried(ctx context.Context, r Retry) error { return s.retry(ctx, r, forgetRetry) }
+
+func pushRetry(ctx context.Context, c *control, l list, r Retry) error {
+	crash.Before("redis/retry")
+	_, err := c.do(ctx, c.conn.B().Eval().Script(retryLua).Numkeys(2).Key(l.retriedKey(), l.name).
+		Arg(r.Key, string(r.Payload)).Build())
+	crash.After("redis/retry")
+	return err
 }
 
-func (s *Source) retry(ctx context.Context, r Retry, f func(*control, list) error) error {
+func forgetRetry(ctx context.Context, c *control, l list, r Retry) error {
+	crash.Before("redis/retried")
+	_, err := c.do(ctx, c.conn.B().Hdel().Key(l.retriedKey()).Field(r.Key).Build())
+	crash.After("redis/retried")
+	return err
+}
+
+func (s *Source) retry(ctx context.Context, r Retry, f func(context.Context, *control, list, Retry) error) error {
 	l, err := s.find(retryList(s.cfg.KeyPrefix, r.Kind, r.Format, r.Sink).name)
 	if err != nil {
 		return fmt.Errorf("%w: the sink is not configured any more", err)
@@ -70,7 +75,7 @@ func (s *Source) retry(ctx context.Context, r Retry, f func(*control, list) erro
 		return loginError(err)
 	}
 	defer c.close()
-	if err := f(c, l); err != nil {
+	if err := f(ctx, c, l, r); err != nil {
 		return fmt.Errorf("retry into list %s: %w", l.name, err)
 	}
 	return nil

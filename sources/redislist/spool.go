@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strconv"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -83,7 +84,9 @@ func unspool(ctx context.Context, e evaluator, o owner, l list, lineage, sink st
 		sum = addCounts(sum, r.Counts)
 	}
 	args := []string{o.token, lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10), noteOf(ranges)}
+	crash.Before("redis/unspool")
 	r, seq, err := e.eval(ctx, unspoolScript, []string{l.registry()}, appendCounts(args, sum))
+	crash.After("redis/unspool")
 	if err == nil && r.word() != "ok" && r.word() != "done" {
 		err = refusal(unspoolScript, l.name, r)
 	}

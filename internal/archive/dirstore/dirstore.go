@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 )
 
 // scratch is the directory, below the root, in which files are written before they get their name.
@@ -73,7 +74,9 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body io.ReadSeeker,
 	if err := s.makeDir(filepath.Dir(name)); err != nil {
 		return archive.Info{}, false, fmt.Errorf("write %s: %w", key, err)
 	}
+	crash.Before("directory/link")
 	err = os.Link(tmp, name)
+	crash.After("directory/link")
 	created := err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return archive.Info{}, false, fmt.Errorf("write %s: %w", key, err)
@@ -99,7 +102,9 @@ func (s *Store) write(ctx context.Context, body io.ReadSeeker) (name string, err
 		err = f.Chmod(0o644)
 	}
 	if err == nil {
+		crash.Before("directory/sync")
 		err = f.Sync()
+		crash.After("directory/sync")
 	}
 	if end := f.Close(); err == nil {
 		err = end
@@ -135,7 +140,9 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
+	crash.Before("directory/sync-names")
 	err = d.Sync()
+	crash.After("directory/sync-names")
 	return errors.Join(err, d.Close())
 }
 
@@ -178,7 +185,10 @@ func (s *Store) Delete(_ context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	crash.Before("directory/remove")
+	err = os.Remove(name)
+	crash.After("directory/remove")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
