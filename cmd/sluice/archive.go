@@ -29,7 +29,7 @@ is in, --to is out.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(archiveList(e), archiveVerify(e), archiveCat(e), archiveStats(e))
+	c.AddCommand(archiveList(e), archiveVerify(e), archiveCat(e), archiveStats(e), archiveDDL(e))
 	return c
 }
 

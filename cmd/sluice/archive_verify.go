@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -97,6 +98,9 @@ func (v *verifying) one(ctx context.Context, m *format.Manifest) error {
 	err := format.Verify(ctx, v.archive.Store, m)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, format.ErrNotFound) && v.archive.Successor(ctx, m) != nil {
+		return nil // joined with others and deleted meanwhile
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

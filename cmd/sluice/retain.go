@@ -130,11 +130,14 @@ func problems(p *plan.Plan) error {
 
 // applyOnce makes a plan under the lease and does it.
 func (r *retainer) applyOnce(ctx context.Context) (err error) {
-	dir, err := apply.OpenDir(filepath.Join(r.cfg.State.Dir, "retain"))
+	dir, err := apply.OpenDir(r.stateDir())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
+	if err := dir.Scratch("merge"); err != nil {
+		return err
+	}
 	run := time.Now().UTC().Format("20060102T150405Z-") + rand.Text()[:8]
 	stores := r.openStores(ctx)
 	defer stores.close(ctx)
@@ -147,6 +150,9 @@ func (r *retainer) applyOnce(ctx context.Context) (err error) {
 	}
 	return apply.Hold(ctx, leases, func(ctx context.Context) error { return r.do(ctx, dir, run, stores) })
 }
+
+// stateDir is where retention keeps its own things.
+func (r *retainer) stateDir() string { return filepath.Join(r.cfg.State.Dir, "retain") }
 
 // leaseOwner tells who holds a lease.
 func leaseOwner(run string) string {

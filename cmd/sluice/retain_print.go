@@ -64,6 +64,11 @@ func writeActions(w io.Writer, title string, actions []plan.Action) error {
 func what(a *plan.Action) string {
 	s := string(a.Verb)
 	switch {
+	case a.Objects > 0:
+		s = strings.Replace(s, "objects", fmt.Sprintf("%d files", a.Objects), 1)
+		if a.Verb == plan.Compact {
+			s += fmt.Sprintf(" %d objects", a.Objects)
+		}
 	case a.Verb == plan.RollUp:
 		s += " " + a.Width + " to " + a.Into
 	case a.Verb == plan.ResizeCapped:

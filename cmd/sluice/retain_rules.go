@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"sluice/internal/archive"
 	"sluice/internal/config"
 	"sluice/internal/units"
 	"sluice/retention/plan"
@@ -18,7 +19,8 @@ func retainRules(c config.Retention) plan.Rules {
 			plan.DeadLetters: c.DeadLetters.Keep.D(),
 		},
 		Widths: retainWidths(c.Aggregate.Keep), RollUp: c.Aggregate.RollUp, Floor: c.Floor.D(),
-		CappedSize: int64(c.Raw.CappedSize), Organisations: map[string]plan.OrgRules{},
+		CappedSize: int64(c.Raw.CappedSize), CompactAfter: c.Archive.CompactAfter.D(), TargetObject: int64(c.Archive.TargetObject),
+		Grace: archive.Grace, Organisations: map[string]plan.OrgRules{},
 	}
 	for org, o := range c.Organisations {
 		or := plan.OrgRules{Keep: map[plan.Kind]time.Duration{}}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -48,18 +47,13 @@ func Days(ctx context.Context, s Store, prefix string, from, to time.Time) ([]Da
 // ReadHour reads what lies in the directory of one region and hour; one that is not there is empty.
 func ReadHour(ctx context.Context, s Store, prefix, region string, t time.Time) (Hour, error) {
 	h := Hour{Region: region, Time: t.UTC()}
-	var manifests []string
 	for info, err := range s.List(ctx, Partition(prefix, region, t)) {
 		if err != nil {
 			return h, fmt.Errorf("list the archive: %w", err)
 		}
-		if strings.HasSuffix(info.Key, manifestExt) {
-			manifests = append(manifests, info.Key)
-		} else {
-			h.Objects = append(h.Objects, info)
-		}
+		h.add(info)
 	}
-	if err := h.read(ctx, s, manifests); err != nil {
+	if err := h.read(ctx, s); err != nil {
 		return h, fmt.Errorf("list the archive: %w", err)
 	}
 	return h, nil

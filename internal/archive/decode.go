@@ -11,6 +11,7 @@ import (
 // Header is the columns of an object as its header row names them. Columns that this version does not know are left
 // out, those that the object lacks keep their zero value.
 type Header struct {
+	line   string
 	fields []fieldKind // nil: not known
 	names  []string
 	cells  []string // scratch
@@ -29,7 +30,7 @@ func ParseHeader(line string) (*Header, error) {
 	for i := range columns {
 		known[columns[i].name] = columns[i].field
 	}
-	h := &Header{names: names, fields: make([]fieldKind, len(names)), cells: make([]string, 0, len(names))}
+	h := &Header{line: line, names: names, fields: make([]fieldKind, len(names)), cells: make([]string, 0, len(names))}
 	for i, name := range names {
 		h.fields[i] = known[name]
 		delete(known, name)
@@ -62,6 +63,27 @@ func (h *Header) Row(line string) (Row, error) {
 		}
 	}
 	return r, nil
+}
+
+// place reads of a row's line only what orders rows: its lineage and position.
+func (h *Header) place(line string) (place, error) {
+	var err error
+	if h.cells, err = splitLine(h.cells[:0], line); err != nil {
+		return place{}, err
+	}
+	if len(h.cells) != len(h.fields) {
+		return place{}, fmt.Errorf("%d cells under %d columns", len(h.cells), len(h.fields))
+	}
+	var p place
+	for i, name := range h.names {
+		switch name {
+		case "lineage":
+			p.lineage = h.cells[i]
+		case "position":
+			p.position = h.cells[i]
+		}
+	}
+	return p, nil
 }
 
 var errQuotes = errors.New("quotes are not as RFC 4180 has them")

@@ -102,6 +102,9 @@ func partitionTime(key string) (time.Time, error) {
 	return t, nil
 }
 
+// ParseLabel is the label that a directory's name stands for: that of region=%HH... is read back.
+func ParseLabel(s string) string { return unescapeLabel(s) }
+
 // unescapeLabel reads what escapeLabel wrote.
 func unescapeLabel(s string) string {
 	var b strings.Builder

@@ -21,6 +21,7 @@ type Hour struct {
 	Replaced  []*Manifest // of objects that a compaction replaced: they count no more
 	Orphans   []Info      // objects without a manifest: not there yet, or left behind by a crash
 	Objects   []Info      // all objects, manifests not among them
+	Listed    []Info      // the manifests' own objects
 	Broken    []Broken    // manifests that cannot be read: what they describe is unknown, perhaps damaged
 }
 
@@ -76,12 +77,11 @@ func touches(t time.Time, span time.Duration, from, to time.Time) bool {
 // walkDay lists a day's objects in one go and yields them by hour.
 func walkDay(ctx context.Context, s Store, dir, region string, from, to time.Time, yield func(Hour, error) bool) error {
 	h := Hour{Region: unescapeLabel(region)}
-	var manifests []string
 	flush := func() error {
-		if len(h.Objects) == 0 && len(manifests) == 0 {
+		if len(h.Objects) == 0 && len(h.Listed) == 0 {
 			return nil
 		}
-		if err := h.read(ctx, s, manifests); err != nil {
+		if err := h.read(ctx, s); err != nil {
 			return err
 		}
 		if !yield(h, nil) {
@@ -101,26 +101,30 @@ func walkDay(ctx context.Context, s Store, dir, region string, from, to time.Tim
 			if err := flush(); err != nil {
 				return err
 			}
-			h, manifests = Hour{Region: h.Region, Time: t}, nil
+			h = Hour{Region: h.Region, Time: t}
 		}
-		if strings.HasSuffix(info.Key, manifestExt) {
-			manifests = append(manifests, info.Key)
-		} else {
-			h.Objects = append(h.Objects, info)
-		}
+		h.add(info)
 	}
 	return flush()
 }
 
+func (h *Hour) add(i Info) {
+	if strings.HasSuffix(i.Key, manifestExt) {
+		h.Listed = append(h.Listed, i)
+	} else {
+		h.Objects = append(h.Objects, i)
+	}
+}
+
 // read reads the hour's manifests and sorts out what counts.
-func (h *Hour) read(ctx context.Context, s Store, keys []string) error {
-	read := make([]*Manifest, len(keys))
-	broken := make([]error, len(keys))
+func (h *Hour) read(ctx context.Context, s Store) error {
+	read := make([]*Manifest, len(h.Listed))
+	broken := make([]error, len(h.Listed))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(manifestReads)
-	for i, key := range keys {
+	for i := range h.Listed {
 		group.Go(func() (err error) {
-			read[i], err = ReadManifest(ctx, s, key)
+			read[i], err = ReadManifest(ctx, s, h.Listed[i].Key)
 			switch {
 			case errors.Is(err, ErrNotFound):
 				return nil // deleted since it was listed
@@ -136,7 +140,7 @@ func (h *Hour) read(ctx context.Context, s Store, keys []string) error {
 	}
 	for i, err := range broken {
 		if err != nil {
-			h.Broken = append(h.Broken, Broken{Key: keys[i], Err: err})
+			h.Broken = append(h.Broken, Broken{Key: h.Listed[i].Key, Err: err})
 		}
 	}
 	read = slices.DeleteFunc(read, func(m *Manifest) bool { return m == nil })

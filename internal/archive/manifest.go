@@ -34,6 +34,8 @@ type Manifest struct {
 	Source      string            `json:"source"`
 	List        string            `json:"list"`
 	Lineage     string            `json:"lineage"`
+	Erased      int64             `json:"erased,omitempty"`     // records that were taken out for good
+	Anonymised  int64             `json:"anonymised,omitempty"` // records whose person cannot be told any more
 
 	Key string `json:"-"` // the object's key, set by ParseManifest
 }
@@ -112,8 +114,10 @@ func (m *Manifest) ManifestKey() string {
 }
 
 // Complete tells whether the object lacks nothing that was taken: no filter chose its rows, no mask changed them and no
-// body was dropped. A rebuild refuses others.
-func (m *Manifest) Complete() bool { return m.Filters == nil && len(m.Masks) == 0 && !m.DropBodies }
+// body was dropped, nobody's records were erased. A rebuild refuses others.
+func (m *Manifest) Complete() bool {
+	return m.Filters == nil && len(m.Masks) == 0 && !m.DropBodies && m.Erased == 0 && m.Anonymised == 0
+}
 
 // same tells whether two manifests stand for the same rows.
 func (m *Manifest) same(o *Manifest) bool {

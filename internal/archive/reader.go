@@ -85,12 +85,9 @@ func (r *Reader) Next() (Row, error) {
 }
 
 func (r *Reader) next() (Row, error) {
-	line, err := r.line()
-	if err == io.EOF {
-		return Row{}, r.finish()
-	}
+	line, err := r.rowLine()
 	if err != nil {
-		return Row{}, r.from.blame(err)
+		return Row{}, err
 	}
 	row, err := r.head.Row(line)
 	if err != nil {
@@ -98,6 +95,34 @@ func (r *Reader) next() (Row, error) {
 	}
 	r.records++
 	return row, nil
+}
+
+// Line is Next for who wants a row as it lies there, without its line feed. Of the row itself nothing is looked at.
+func (r *Reader) Line() (string, error) {
+	if r.err != nil {
+		return "", r.err
+	}
+	line, err := r.rowLine()
+	switch {
+	case err == nil:
+		r.records++
+	case err != io.EOF:
+		err = fmt.Errorf("read object %s: row %d: %w", r.manifest.Key, r.records+1, err)
+	}
+	r.err = err
+	return line, err
+}
+
+// rowLine reads a row's line; io.EOF behind the last one, when everything agreed.
+func (r *Reader) rowLine() (string, error) {
+	line, err := r.line()
+	switch {
+	case err == io.EOF:
+		return "", r.finish()
+	case err != nil:
+		return "", r.from.blame(err)
+	}
+	return line, nil
 }
 
 // line reads a line without its line feed.

@@ -45,6 +45,19 @@ func OpenDir(path string) (*Dir, error) {
 	return &Dir{path: path, lock: f}, nil
 }
 
+// Scratch makes a directory in it for temporary files, without what a crash left there.
+func (d *Dir) Scratch(name string) error {
+	path := filepath.Join(d.path, name)
+	err := os.RemoveAll(path)
+	if err == nil {
+		err = os.Mkdir(path, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("retention's directory: %w", err)
+	}
+	return nil
+}
+
 // Close gives the directory free.
 func (d *Dir) Close() error { return d.lock.Close() }
 

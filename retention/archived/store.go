@@ -24,10 +24,15 @@ type Store struct {
 	free    func() int64
 	rate    int // objects a second
 
+	dir     string // for temporary files
+	target  int64  // bytes of rows in a joined object
 	covered plan.Covered
 }
 
 const defaultRate = 200
+
+// Joining says where temporary files lie while objects are joined, and how many bytes of rows these aim at.
+func (s *Store) Joining(dir string, target int64) { s.dir, s.target = dir, target }
 
 // New makes a store. partial says that the sink's filters leave records out; free is what the store can still take in
 // bytes, or -1.
@@ -40,7 +45,7 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 	inv := plan.Inventory{Store: s.name, Kind: plan.Archive, Free: s.free(), Ahead: "on its file system"}
 	s.covered = plan.Covered{Store: s.name, Hours: map[time.Time]int64{}, Partial: s.partial}
 	days := map[string]*plan.Item{}
-	small, orphans, broken := 0, 0, 0
+	orphans, broken := 0, 0
 	for h, err := range archive.Hours(ctx, s.store, s.prefix, time.Time{}, time.Time{}) {
 		if err != nil {
 			s.covered.Err = err.Error()
@@ -60,17 +65,12 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 			it.Records += m.Records
 			s.covered.Hours[h.Time] += m.Records
 		}
-		if len(h.Manifests) > 1 {
-			small += len(h.Manifests)
-		}
+		s.untidy(&inv, target, &h)
 		orphans += len(h.Orphans)
 		broken += len(h.Broken)
 	}
 	for _, target := range sortedKeys(days) {
 		inv.Items = append(inv.Items, *days[target])
-	}
-	if small > 0 {
-		inv.Notes = append(inv.Notes, fmt.Sprintf("%d objects lie in hours that have several: joining them (compact_after, target_object) is not in this version", small))
 	}
 	if broken > 0 {
 		inv.Notes = append(inv.Notes, fmt.Sprintf("%d manifests cannot be read; what they describe does not count, and keeps what other stores have of it", broken))
@@ -101,16 +101,35 @@ func dayDir(prefix, region string, t time.Time) string {
 	return hour[:strings.LastIndex(strings.TrimSuffix(hour, "/"), "/")+1]
 }
 
-// Do deletes a day; to do it again changes nothing. Manifests go first, so that no reader finds one whose object is gone:
-// an object without a manifest is not there.
+// Do does an action; to do it again changes nothing. Of a day that is deleted manifests go first, so that no reader finds
+// one whose object is gone: an object without a manifest is not there.
 func (s *Store) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
-	if a.Verb != plan.DeletePartition {
-		return fmt.Errorf("%s is not for the archive", a.Verb)
+	region, err := regionOf(a.Target)
+	if err != nil {
+		return err
 	}
-	region, day, ok := strings.Cut(a.Target, "/dt=")
-	if _, err := time.Parse(time.DateOnly, day); !ok || err != nil || !strings.HasPrefix(region, "region=") || strings.Contains(region, "/") {
-		return fmt.Errorf("%s is no day of the archive", a.Target)
+	switch a.Verb {
+	case plan.DeletePartition:
+		return s.deleteDay(ctx, a, done)
+	case plan.Compact:
+		return s.compact(ctx, a, region, done)
+	case plan.DeleteReplaced:
+		return s.sweep(ctx, a, region, done)
 	}
+	return fmt.Errorf("%s is not for the archive", a.Verb)
+}
+
+// regionOf is the region of a day of the archive.
+func regionOf(target string) (string, error) {
+	region, day, ok := strings.Cut(target, "/dt=")
+	label, isRegion := strings.CutPrefix(region, "region=")
+	if _, err := time.Parse(time.DateOnly, day); !ok || err != nil || !isRegion || strings.Contains(label, "/") {
+		return "", fmt.Errorf("%s is no day of the archive", target)
+	}
+	return archive.ParseLabel(label), nil
+}
+
+func (s *Store) deleteDay(ctx context.Context, a *plan.Action, done func(int64)) error {
 	var keys []string
 	for info, err := range s.store.List(ctx, s.prefix+a.Target+"/") {
 		if err != nil {

@@ -19,6 +19,8 @@ const (
 	ResizeCapped    Verb = "resize capped collection"
 	SetTTL          Verb = "set expiry index"
 	RollUp          Verb = "roll up"
+	Compact         Verb = "compact"
+	DeleteReplaced  Verb = "delete replaced objects"
 )
 
 // Action is one row of a plan. It is done unless something holds it back.
@@ -33,8 +35,10 @@ type Action struct {
 	From    time.Time `json:"from,omitzero"`           // records with From <= time < To
 	To      time.Time `json:"to,omitzero"`
 	Records int64     `json:"records"`
-	Bytes   int64     `json:"bytes"`          // that it frees
-	Size    int64     `json:"size,omitempty"` // that a collection is capped at
+	Bytes   int64     `json:"bytes"`             // that it frees
+	Size    int64     `json:"size,omitempty"`    // that a collection is capped at, or joined objects aim at
+	Objects int       `json:"objects,omitempty"` // of an archive, that are joined or deleted
+	Before  time.Time `json:"before,omitzero"`   // only what was replaced before
 	Reason  string    `json:"reason"`
 	Verify  bool      `json:"verify,omitempty"` // the archive of the span is read and verified before
 	HeldBy  []string  `json:"held_by,omitempty"`

@@ -91,6 +91,7 @@ func (v *verdict) goes() bool { return v.verb != "" && len(v.held) == 0 }
 
 func (p *planner) actions() (out []Action) {
 	out = append(out, p.expiry()...)
+	out = append(out, p.tidy()...)
 	if c := p.inv.Capped; c != nil {
 		return append(out, p.capped(c)...) // its size alone bounds it
 	}

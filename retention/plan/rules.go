@@ -17,6 +17,9 @@ type Rules struct {
 	Holds         []Hold
 	Floor         time.Duration // nothing younger is ever deleted
 	CappedSize    int64
+	CompactAfter  time.Duration // age of an hour's end; 0: nothing is joined
+	TargetObject  int64         // bytes of rows in a joined object
+	Grace         time.Duration // how long replaced objects stay
 }
 
 // OrgRules override rules for one organisation; what is not in them is not overridden.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	format "sluice/internal/archive"
@@ -66,6 +67,11 @@ func (u *Unreadable) Unwrap() error { return u.Err }
 // *Unreadable. An error of do ends it.
 func (a Archive) Rows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
 	r, err := format.Open(ctx, a.Store, m)
+	if errors.Is(err, format.ErrNotFound) {
+		if by := a.Successor(ctx, m); by != nil {
+			return a.moved(ctx, m, by, do)
+		}
+	}
 	if err != nil {
 		return unreadable(ctx, m, err)
 	}
@@ -91,6 +97,41 @@ func unreadable(ctx context.Context, m *format.Manifest, err error) error {
 	return &Unreadable{Object: m.Key, Err: err}
 }
 
+// Successor is the object that stands for one that was deleted since it was listed, nil if there is none.
+func (a Archive) Successor(ctx context.Context, m *format.Manifest) *format.Manifest {
+	h, err := format.ReadHour(ctx, a.Store, a.Prefix, m.Region, m.First)
+	if err != nil {
+		return nil // that the object is not there is what is told
+	}
+	for _, by := range h.Manifests {
+		if slices.Contains(by.Replaces, m.Name()) {
+			return by
+		}
+	}
+	return nil
+}
+
+// moved reads an object's rows from the one that stands for it.
+func (a Archive) moved(ctx context.Context, m, by *format.Manifest, do func(*format.Row) error) error {
+	return a.WholeRows(ctx, by, func(r *format.Row) error {
+		if !within(m, r) {
+			return nil
+		}
+		return do(r)
+	})
+}
+
+// within tells whether a row is of what an object was gathered from.
+func within(m *format.Manifest, r *format.Row) bool {
+	for _, p := range m.Positions {
+		from, to := positions(p)
+		if p.Lineage == r.Stream.Lineage && from.Compare(r.Position) <= 0 && r.Position.Compare(to) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // wholeBytes is up to which size, in bytes of rows, an object is read into memory before its first row is passed on.
 // Larger ones are read twice.
 const wholeBytes = 16 << 20
@@ -98,7 +139,8 @@ const wholeBytes = 16 << 20
 // WholeRows is Rows for who must not act on a damaged object: the first row comes when all of them are known to be good.
 func (a Archive) WholeRows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
 	if m.Bytes > wholeBytes {
-		if err := format.Verify(ctx, a.Store, m); err != nil {
+		err := format.Verify(ctx, a.Store, m)
+		if err != nil && !errors.Is(err, format.ErrNotFound) {
 			return unreadable(ctx, m, err)
 		}
 		return a.Rows(ctx, m, do)
