@@ -13,6 +13,7 @@ import (
 	"sluice/internal/pipeline"
 	"sluice/sinks/csv"
 	"sluice/sinks/discard"
+	"sluice/sinks/kafka"
 	"sluice/sinks/mongoagg"
 	"sluice/sinks/mongoraw"
 	"sluice/sinks/opensearch"
@@ -77,6 +78,9 @@ func (p *replayPlan) add(cfg *config.Config, log *slog.Logger, name string, c *c
 	case s3csv.Config, csv.Config:
 		return usageError{fmt.Errorf("sink %s is an archive itself: copy the objects and manifests instead (aws s3 sync, or cp -rn "+
 			"for a directory), or leave it out by naming the others with --sink", name)}
+	case kafka.Config:
+		return usageError{fmt.Errorf("sink %s is a topic, whose workers drop what lies behind what they have: replay into the stores "+
+			"themselves, and leave it out by naming the others with --sink", name)}
 	case sqlite.Config:
 		return usageError{fmt.Errorf("sink %s counts by position, so that records put in later would be lost or counted twice: "+
 			"it cannot be replayed into; leave it out by naming the others with --sink", name)}

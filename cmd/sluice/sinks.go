@@ -11,6 +11,7 @@ import (
 	"sluice/internal/statedir"
 	"sluice/sinks/csv"
 	"sluice/sinks/discard"
+	"sluice/sinks/kafka"
 	"sluice/sinks/mongoagg"
 	"sluice/sinks/mongoraw"
 	"sluice/sinks/opensearch"
@@ -39,6 +40,8 @@ func newSink(name string, settings any, d sinkDeps) (pipeline.Sink, error) {
 		return opensearch.New(name, c, log)
 	case s3csv.Config:
 		return s3csv.New(name, c, d.state.Scratch(name), log)
+	case kafka.Config:
+		return kafka.New(name, c, log)
 	case csv.Config:
 		return csv.New(name, c, d.state.Scratch(name), log)
 	case sqlite.Config:

@@ -3,6 +3,7 @@ package config
 import (
 	"sluice/sinks/csv"
 	"sluice/sinks/discard"
+	"sluice/sinks/kafka"
 	"sluice/sinks/mongoagg"
 	"sluice/sinks/mongoraw"
 	"sluice/sinks/opensearch"
@@ -25,7 +26,7 @@ func allKinds() kinds {
 			kindOf("mongo-raw", mongoraw.Defaults),
 			kindOf("opensearch", opensearch.Defaults),
 			kindOf("s3-csv", s3csv.Defaults),
-			{name: "kafka"},
+			kindOf("kafka", kafka.Defaults),
 			kindOf("sqlite", sqlite.Defaults),
 			kindOf("csv", csv.Defaults),
 			kindOf("stdout", stdout.Defaults),

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"cmp"
 	"fmt"
+	"math"
+	"strconv"
 )
 
 // Epoch is a stretch of one Redis history. It sorts by its server time and never repeats, even after a restore.
@@ -25,13 +27,28 @@ type Position struct {
 }
 
 // String writes the claim ID in 31 characters that sort as claims do.
-func (c ClaimID) String() string {
-	return fmt.Sprintf("%012x%08x-%010d", c.Epoch.Ms, c.Epoch.Rand, c.Number)
+func (c ClaimID) String() string { return string(c.Append(make([]byte, 0, 31))) }
+
+// Append appends what String returns.
+func (c ClaimID) Append(dst []byte) []byte {
+	dst = appendFixed(dst, c.Epoch.Ms, 16, 12)
+	dst = appendFixed(dst, uint64(c.Epoch.Rand), 16, 8)
+	return appendFixed(append(dst, '-'), uint64(c.Number), 10, 10)
+}
+
+// appendFixed appends a number with leading zeros.
+func appendFixed(dst []byte, n uint64, base, width int) []byte {
+	var b [64]byte
+	s := strconv.AppendUint(b[:0], n, base)
+	for i := len(s); i < width; i++ {
+		dst = append(dst, '0')
+	}
+	return append(dst, s...)
 }
 
 // String writes epoch, claim number and index in 42 characters that sort as positions do.
 func (p Position) String() string {
-	return fmt.Sprintf("%s-%010d", p.Claim, p.Index)
+	return string(appendFixed(append(p.Claim.Append(make([]byte, 0, 42)), '-'), uint64(p.Index), 10, 10))
 }
 
 // Compare orders claims of one lineage.
@@ -46,30 +63,45 @@ func (p Position) Compare(q Position) int {
 }
 
 // ParseClaimID reads what ClaimID.String wrote.
-func ParseClaimID(s string) (ClaimID, error) {
-	var c ClaimID
-	if len(s) != 31 {
+func ParseClaimID(s string) (c ClaimID, err error) {
+	if len(s) != 31 || s[20] != '-' {
 		return c, fmt.Errorf("%q is not a claim ID", s)
 	}
-	if _, err := fmt.Sscanf(s, "%12x%8x-%10d", &c.Epoch.Ms, &c.Epoch.Rand, &c.Number); err != nil || c.String() != s {
-		return ClaimID{}, fmt.Errorf("%q is not a claim ID", s)
+	ms, ok1 := parseFixed(s[:12], 16)
+	random, ok2 := parseFixed(s[12:20], 16)
+	number, ok3 := parseFixed(s[21:], 10)
+	if !ok1 || !ok2 || !ok3 {
+		return c, fmt.Errorf("%q is not a claim ID", s)
 	}
-	return c, nil
+	return ClaimID{Epoch: Epoch{Ms: ms, Rand: uint32(random)}, Number: uint32(number)}, nil
 }
 
 // ParsePosition reads what Position.String wrote.
-func ParsePosition(s string) (Position, error) {
-	var p Position
-	if len(s) != 42 {
+func ParsePosition(s string) (p Position, err error) {
+	if len(s) != 42 || s[31] != '-' {
 		return p, fmt.Errorf("%q is not a position", s)
 	}
-	c, err := ParseClaimID(s[:31])
-	if err != nil {
-		return p, fmt.Errorf("%q is not a position", s)
-	}
-	p.Claim = c
-	if _, err := fmt.Sscanf(s[31:], "-%10d", &p.Index); err != nil || p.String() != s {
+	index, ok := parseFixed(s[32:], 10)
+	if p.Claim, err = ParseClaimID(s[:31]); err != nil || !ok {
 		return Position{}, fmt.Errorf("%q is not a position", s)
 	}
+	p.Index = uint32(index)
 	return p, nil
+}
+
+// parseFixed reads lower-case digits alone; 10 decimal ones must fit into 32 bits.
+func parseFixed(s string, base uint64) (n uint64, ok bool) {
+	for _, c := range []byte(s) {
+		d := uint64(c - '0')
+		if c >= 'a' && c <= 'f' {
+			d = uint64(c-'a') + 10
+		} else if c < '0' || c > '9' {
+			return 0, false
+		}
+		if d >= base {
+			return 0, false
+		}
+		n = n*base + d
+	}
+	return n, base == 16 || n <= math.MaxUint32
 }

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"time"
 
@@ -15,6 +16,17 @@ type ID [12]byte
 
 // String is the ID in lower-case hex, as an ObjectID prints.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseID reads what ID.String wrote.
+func ParseID(s string) (id ID, err error) {
+	if len(s) != hex.EncodedLen(len(id)) {
+		return ID{}, fmt.Errorf("%q is not a record ID", s)
+	}
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+		return ID{}, fmt.Errorf("%q is not a record ID", s)
+	}
+	return id, nil
+}
 
 // MakeID joins a record's own time and its content hash. Of the time's seconds only the lower 32 bits count.
 func MakeID(t time.Time, hash uint64) (id ID) {

@@ -20,6 +20,7 @@ type Driver struct {
 	next    map[string]pipeline.Position // where the next batch begins
 	rewinds map[string]int               // how often the sink asked for a list again
 	lists   map[string]*List
+	notes   map[string]string // by lineage, as of the cursor
 }
 
 // maxTries bounds repeats, so that a sink that never succeeds fails the test.
@@ -28,7 +29,7 @@ const maxTries = 20
 // NewDriver makes a driver for an open handle.
 func NewDriver(s pipeline.Sink) *Driver {
 	return &Driver{Sink: s, cursors: map[string]pipeline.Position{}, next: map[string]pipeline.Position{},
-		rewinds: map[string]int{}, lists: map[string]*List{}}
+		rewinds: map[string]int{}, lists: map[string]*List{}, notes: map[string]string{}}
 }
 
 // Reopened goes on with another handle at the cursors, as after a crash or a takeover.
@@ -40,6 +41,9 @@ func (d *Driver) Reopened(s pipeline.Sink) *Driver {
 	}
 	for k, v := range d.lists {
 		n.lists[k] = v
+	}
+	for k, v := range d.notes {
+		n.notes[k] = v
 	}
 	return n
 }
@@ -53,7 +57,7 @@ func (d *Driver) Cursor(l *List) pipeline.Position { return d.cursors[l.Stream.L
 // Back moves the cursor back to the list's beginning, as if nothing had ever been settled, and tells a gatherer so.
 func (d *Driver) Back(l *List) {
 	lin := l.Stream.Lineage
-	d.cursors[lin], d.next[lin] = pipeline.Position{}, pipeline.Position{}
+	d.cursors[lin], d.next[lin], d.notes[lin] = pipeline.Position{}, pipeline.Position{}, ""
 	if g, ok := d.Sink.(pipeline.Gatherer); ok {
 		g.Forget(l.Stream)
 	}
@@ -177,6 +181,7 @@ func (d *Driver) deliver(ctx context.Context, b *pipeline.Batch) error {
 
 func (d *Driver) write(ctx context.Context, w pipeline.Writer, b *pipeline.Batch) error {
 	part := *b
+	part.Note = d.notes[b.Stream.Lineage]
 	for range maxTries {
 		r, err := w.Write(ctx, &part)
 		var pe *pipeline.PartialError
@@ -184,6 +189,9 @@ func (d *Driver) write(ctx context.Context, w pipeline.Writer, b *pipeline.Batch
 		case err == nil:
 			d.keep(r)
 			d.settle(b.Stream.Lineage, b.End())
+			if r.Note != "" {
+				d.notes[b.Stream.Lineage] = r.Note
+			}
 			return nil
 		case !errors.As(err, &pe):
 			return err
