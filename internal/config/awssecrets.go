@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+
+	"sluice/internal/awscreds"
 )
 
 // AWS resolves ${aws-sm:id} and ${aws-ssm:name} with the machine's default credentials and region. Behind a secret's
@@ -98,5 +100,5 @@ func brief(err error) error {
 	if errors.As(err, &api) {
 		return fmt.Errorf("%s: %s", api.ErrorCode(), api.ErrorMessage())
 	}
-	return err
+	return awscreds.Explain(err)
 }

@@ -68,7 +68,7 @@ func New(name string, c Config, dir string, log *slog.Logger) (*Sink, error) {
 func (s *Sink) Open(context.Context) error {
 	store, err := dirstore.Open(s.c.Dir)
 	if err != nil {
-		return err
+		return dirstore.Classify(err)
 	}
 	return s.OpenStore(store)
 }

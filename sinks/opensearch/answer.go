@@ -3,8 +3,6 @@ package opensearch
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,59 +85,25 @@ func (r response) err(what string) error {
 	if wait := r.retryAfter(time.Now()); wait > 0 {
 		return pipeline.RetryAfter(err, wait)
 	}
-	if blocked(r.status, r.failure()) {
+	if r.answer().action == pipeline.RepeatSlow && r.answer().kind != "" {
 		return pipeline.RetryAfter(err, blockedWait)
 	}
 	return err
 }
 
-// maxRetryAfter bounds what a server may ask for: a mistaken header must not stop a sink for a day.
-const maxRetryAfter = 5 * time.Minute
-
-// retryAfter is what the Retry-After header asks for, in seconds or as a date; 0 without one.
+// retryAfter is what the Retry-After header asks for; 0 without one.
 func (r response) retryAfter(now time.Time) time.Duration {
-	value := strings.TrimSpace(r.header.Get("Retry-After"))
-	if value == "" {
-		return 0
-	}
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return min(at.Sub(now), maxRetryAfter)
-	}
-	return 0
+	return pipeline.ParseRetryAfter(r.header.Get("Retry-After"), now)
 }
 
 // blockedWait is how long to wait when an index is read-only: somebody must make room or lift the block.
 const blockedWait = 10 * time.Second
 
-// blocked tells whether an index takes no writes: 403 where somebody made it read-only, 429 where the disk is full.
-func blocked(status int, c *cause) bool {
-	return (status == http.StatusForbidden || status == http.StatusTooManyRequests) && c != nil && c.Type == "cluster_block_exception"
-}
+// answer is the row that says what is done about the request.
+func (r response) answer() rule { return requestAnswers.find(r.status, r.failure()) }
 
 // denied tells whether a request failed for lack of credentials or rights.
-func (r response) denied() bool {
-	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden && !blocked(r.status, r.failure())
-}
+func (r response) denied() bool { return r.answer().action == pipeline.Operator }
 
-// tooLargeOrBad tells whether a whole bulk request was refused for a reason that lies in it: 413, or 400 with an error
-// of OpenSearch's own about what it read. Another 400 may as well come from a proxy and says nothing about records.
-func (r response) tooLargeOrBad() bool {
-	if r.status == http.StatusRequestEntityTooLarge {
-		return true
-	}
-	if r.status != http.StatusBadRequest {
-		return false
-	}
-	switch f := r.failure(); f.Type {
-	case "illegal_argument_exception": // the cluster's setting about index names in bulk requests concerns every record
-		return !f.mentions("explicit index")
-	case "parse_exception", "parsing_exception", "x_content_parse_exception",
-		"json_parse_exception", "json_e_o_f_exception", "mapper_parsing_exception", "action_request_validation_exception",
-		"not_x_content_exception", "stream_constraints_exception":
-		return true
-	}
-	return false
-}
+// tooLargeOrBad tells whether a whole bulk request was refused for a reason that lies in it.
+func (r response) tooLargeOrBad() bool { return r.answer().action == pipeline.Split }

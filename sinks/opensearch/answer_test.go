@@ -1,10 +1,8 @@
 package opensearch
 
 import (
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"sluice/internal/pipeline"
 )
@@ -95,22 +93,6 @@ func FuzzParseBulk(f *testing.F) {
 		}
 		res.tooLargeOrBad()
 	})
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "0": 0, "-3": 0, "soon": 0, "99999": maxRetryAfter,
-		now.Add(30 * time.Second).Format(http.TimeFormat): 30 * time.Second,
-		now.Add(-time.Hour).Format(http.TimeFormat):       0,
-		now.Add(72 * time.Hour).Format(http.TimeFormat):   maxRetryAfter,
-		"999999999999999999999":                           0,
-	} {
-		r := response{header: http.Header{"Retry-After": {value}}}
-		if got := r.retryAfter(now); got != want {
-			t.Errorf("%q: %s, want %s", value, got, want)
-		}
-	}
 }
 
 func TestReasonsAreBounded(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/opensearch-project/opensearch-go/v2/signer"
 	"github.com/opensearch-project/opensearch-go/v2/signer/awsv2"
 
+	"sluice/internal/awscreds"
 	"sluice/internal/pipeline"
 )
 
@@ -135,7 +136,7 @@ func newSigner(ctx context.Context, a AWS) (signer.Signer, error) {
 // SignRequest fetches credentials where that can be cut short; the signer itself then finds them cached.
 func (s awsSigner) SignRequest(r *http.Request) error {
 	if _, err := s.credentials.Retrieve(r.Context()); err != nil {
-		return fmt.Errorf("get AWS credentials: %w", err)
+		return fmt.Errorf("get AWS credentials: %w", awscreds.Explain(err))
 	}
 	return s.Signer.SignRequest(r)
 }

@@ -55,7 +55,7 @@ func (s *Sink) ensureIndex(ctx context.Context, c *client, name string) error {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if res.status >= 300 && !isThere(res) {
-		if res.status == http.StatusBadRequest && res.failure().Type == "invalid_index_name_exception" {
+		if res.answer().action == pipeline.DeadRecord {
 			return pipeline.Permanent(res.err(what))
 		}
 		return res.err(what)

@@ -50,52 +50,24 @@ const (
 
 // fate sorts what a bulk request says of a document. What nobody knows is repeated.
 func (r itemResult) fate() fate {
-	switch r.Status {
-	case http.StatusOK, http.StatusCreated, http.StatusConflict: // a conflict: it was delivered before
+	switch itemAnswers.find(r.Status, r.Error).action {
+	case pipeline.Done:
 		return stored
-	case http.StatusNotFound:
-		if r.Error != nil && r.Error.Type == "index_not_found_exception" {
-			return noIndex
-		}
-	case http.StatusRequestEntityTooLarge:
+	case pipeline.DeadRecord:
 		return hopeless
-	case http.StatusBadRequest:
-		if r.Error != nil && !r.aboutIndex() {
-			return hopeless
-		}
+	}
+	if r.Status == http.StatusNotFound && r.Error != nil && r.Error.Type == typeNoIndex {
+		return noIndex
 	}
 	return again
-}
-
-// aboutIndex tells whether a 400 lies in the state of the index or the cluster, not in the document: it would make dead
-// letters of all records until somebody cures it.
-func (r itemResult) aboutIndex() bool {
-	switch r.Error.Type {
-	case "illegal_argument_exception":
-		return r.refusesIDs() || r.Error.mentions("no write index is defined") || r.Error.mentions("pipeline with id") ||
-			r.Error.mentions("maximum shards open") || r.Error.mentions("maximum normal shards open")
-	case "mapper_parsing_exception", "document_parsing_exception", "strict_dynamic_mapping_exception", "parse_exception",
-		"x_content_parse_exception", "json_parse_exception", "parsing_exception", "stream_constraints_exception",
-		"number_format_exception", "date_time_parse_exception", "illegal_state_exception", "input_coercion_exception":
-		return false
-	}
-	return true // validation_exception (too many shards), and what nobody knows
-}
-
-// refusesIDs tells whether the index takes no document IDs of ours: time-series and vector collections of OpenSearch
-// Serverless.
-func (r itemResult) refusesIDs() bool {
-	return r.Error != nil && r.Error.mentions("Document ID is not supported")
 }
 
 // err is why a document is to be repeated.
 func (r itemResult) err(index string) error {
 	err := fmt.Errorf("index %s: status %d: %s", index, r.Status, r.Error)
-	switch {
-	case r.refusesIDs():
-		return pipeline.Fatal(fmt.Errorf("%w: exactly once needs a document ID, so give it a collection of type search", err))
-	case blocked(r.Status, r.Error):
-		return pipeline.RetryAfter(err, blockedWait)
+	a := itemAnswers.find(r.Status, r.Error)
+	if a.action == pipeline.Operator {
+		err = fmt.Errorf("%w: %s", err, a.why)
 	}
-	return err
+	return a.action.Mark(err, blockedWait)
 }

@@ -14,7 +14,6 @@ import (
 	"sync"
 
 	sqlite3 "modernc.org/sqlite"
-	sqlitelib "modernc.org/sqlite/lib"
 
 	"sluice/internal/pipeline"
 )
@@ -134,10 +133,7 @@ func classify(err error) error {
 	}
 	var e *sqlite3.Error
 	if errors.As(err, &e) {
-		switch e.Code() & 0xff { // the primary code; the rest is detail
-		case sqlitelib.SQLITE_NOTADB, sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_READONLY, sqlitelib.SQLITE_PERM:
-			return pipeline.Fatal(err)
-		}
+		return answers[e.Code()&0xff].action.Mark(err, 0) // the primary code; the rest is detail
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"sluice/internal/pipeline"
 )
 
 // errBroken is what every call on a connection answers that failed once: what happened to the call is not known.
@@ -69,7 +71,7 @@ func (c *control) doMulti(ctx context.Context, cmds ...rueidis.Completed) ([]rue
 			return nil, c.cause()
 		}
 		// A primary that became a replica, or one that restarts, is not where anything remembered counts.
-		if err := r.Error(); serverError(err, "READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "MOVED") {
+		if err := r.Error(); err != nil && serverError(err, breaking()...) {
 			c.fail(err)
 			return nil, c.cause()
 		}
@@ -173,7 +175,4 @@ func serverError(err error, codes ...string) bool {
 }
 
 // denied tells whether the server says that the user lacks a right.
-func denied(msg string) bool {
-	return strings.Contains(msg, "NOPERM") || strings.Contains(msg, "can't run this command") ||
-		strings.Contains(msg, "has no permissions") || strings.Contains(msg, "WRONGPASS") || strings.Contains(msg, "NOAUTH")
-}
+func denied(msg string) bool { return answerTo(msg).action == pipeline.Operator }

@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/config"
+
+	"sluice/internal/awscreds"
 )
 
 // A token is good for logging in during 15 minutes (ElastiCache user guide, "Authenticating with IAM"); it is made
@@ -64,7 +66,7 @@ func (t *iamToken) sign(ctx context.Context, now time.Time) (string, error) {
 	}
 	creds, err := c.Credentials.Retrieve(ctx)
 	if err != nil {
-		return "", err
+		return "", awscreds.Explain(err)
 	}
 	q := url.Values{
 		"Action":        {"connect"},

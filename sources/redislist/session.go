@@ -88,15 +88,17 @@ func (s *Source) runSession(ctx context.Context, drain pipeline.Drain) (ok bool,
 
 // loginError marks what only an operator can cure.
 func loginError(err error) error {
-	switch msg := err.Error(); {
-	case strings.Contains(msg, "NOAUTH"): // its own text is about HELLO
-		return pipeline.Fatal(errors.New("log in to Redis: it asks for a password: set password, and username if it is not the default user's"))
-	case strings.Contains(msg, "WRONGPASS"):
-		return pipeline.Fatal(fmt.Errorf("log in to Redis: %w; see username and password, or iam", err))
-	case denied(msg):
-		return pipeline.Fatal(fmt.Errorf("log in to Redis: %w", err))
+	a := answerTo(err.Error())
+	if a.action != pipeline.Operator {
+		return fmt.Errorf("connect to Redis: %w", err)
 	}
-	return fmt.Errorf("connect to Redis: %w", err)
+	switch {
+	case a.text != "":
+		err = errors.New(a.text)
+	case a.cure != "":
+		err = fmt.Errorf("%w; %s", err, a.cure)
+	}
+	return a.action.Mark(fmt.Errorf("log in to Redis: %w", err), 0)
 }
 
 // greet makes sure that this is a primary which keeps what is written to it.

@@ -3,66 +3,26 @@ package s3store
 import (
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"sluice/internal/archive"
+	"sluice/internal/awscreds"
 	"sluice/internal/pipeline"
 )
 
 // slowDown is how long a store that asks for less load is left alone if it does not say how long.
 const slowDown = time.Second
 
-// operatorMust are the errors that only another configuration or other rights cure.
-// Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
-var operatorMust = map[string]bool{
-	"AccessDenied": true, "AccountProblem": true, "AllAccessDisabled": true, "AuthorizationHeaderMalformed": true,
-	"IllegalLocationConstraintException": true, "InvalidAccessKeyId": true, "InvalidBucketName": true,
-	"InvalidStorageClass": true, "KMS.NotFoundException": true, "NoSuchBucket": true, "NotImplemented": true,
-	"PermanentRedirect": true, "SignatureDoesNotMatch": true,
-}
-
-// passing are errors that come as 403 but go by themselves.
-var passing = map[string]bool{
-	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true, "RequestTimeTooSkewed": true,
-	"TokenRefreshRequired": true,
-}
-
 // classify says what an error of the SDK asks for. What is not known is repeated.
 func classify(err error) error {
-	code := ""
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		code = api.ErrorCode()
-	}
-	switch s := status(err); {
-	case passing[code]:
-		return err
-	case operatorMust[code], s == http.StatusForbidden:
-		return pipeline.Fatal(err)
-	case s == http.StatusNotFound:
+	a := answerTo(err)
+	if a.missing {
 		return fmt.Errorf("%w: %w", archive.ErrNotFound, err)
-	case s == http.StatusServiceUnavailable, s == http.StatusTooManyRequests, code == "SlowDown":
-		return pipeline.RetryAfter(err, retryAfter(err))
 	}
-	return err
-}
-
-// cures are what an operator may do about an error.
-var cures = map[string]string{
-	"NoSuchBucket":                       "make the bucket, or see bucket, region and endpoint",
-	"InvalidBucketName":                  "see bucket",
-	"AccessDenied":                       "the rights that are needed are in deploy/aws",
-	"AllAccessDisabled":                  "the rights that are needed are in deploy/aws",
-	"InvalidAccessKeyId":                 "see the credentials: access_key and secret_key, or those of AWS's default chain",
-	"SignatureDoesNotMatch":              "see the credentials: access_key and secret_key, or those of AWS's default chain",
-	"AuthorizationHeaderMalformed":       "see region",
-	"IllegalLocationConstraintException": "see region",
-	"PermanentRedirect":                  "see region and endpoint",
+	return a.action.Mark(err, retryAfter(err))
 }
 
 // plainError reads as one sentence and unwraps to what the SDK said.
@@ -79,14 +39,14 @@ func (e *plainError) Unwrap() error { return e.err }
 func plain(err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return err
+		return awscreds.Explain(err, "access_key", "secret_key")
 	}
 	text := api.ErrorCode() + ": " + api.ErrorMessage()
 	var r interface{ ServiceRequestID() string }
 	if errors.As(err, &r) && r.ServiceRequestID() != "" {
 		text += " (request " + r.ServiceRequestID() + ")"
 	}
-	if cure := cures[api.ErrorCode()]; cure != "" {
+	if cure := answerTo(err).cure; cure != "" {
 		text += "; " + cure
 	}
 	return &plainError{text, err}
@@ -108,10 +68,11 @@ func status(err error) int {
 	return 0
 }
 
+// retryAfter is the pause that the store asks for, slowDown if it does not say.
 func retryAfter(err error) time.Duration {
 	if r := response(err); r != nil {
-		if s, err := strconv.Atoi(r.Response.Header.Get("Retry-After")); err == nil && s > 0 && s < 3600 {
-			return time.Duration(s) * time.Second
+		if d := pipeline.ParseRetryAfter(r.Response.Header.Get("Retry-After"), time.Now()); d > 0 {
+			return d
 		}
 	}
 	return slowDown
