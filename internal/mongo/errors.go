@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	driver "go.mongodb.org/mongo-driver/mongo"
 	xdriver "go.mongodb.org/mongo-driver/x/mongo/driver"
@@ -18,7 +19,13 @@ const (
 	CodeIndexOptionsDiffer  = 85
 	CodeIndexKeySpecsDiffer = 86
 	CodeDuplicateKey        = 11000
+
+	codeUnauthorized      = 13
+	codeNamespaceNotFound = 26
 )
+
+// Fatal is an error that only an operator can cure, with what to do about it.
+func Fatal(err error, cure string) error { return pipeline.Fatal(fmt.Errorf("%w: %s", err, cure)) }
 
 // Code is the server's code of a failed command, 0 if the error is not one: network errors, timeouts, and errors of
 // single writes, which are to be sorted by index.
@@ -62,6 +69,20 @@ func refused(err error) bool {
 		if s.LastError != nil && answers[Code(s.LastError)].command == pipeline.Operator {
 			return true
 		}
+	}
+	return false
+}
+
+// Unsupported tells whether a command failed with this code since the server does not know it, or an option of it: it
+// speaks MongoDB's protocol and is not MongoDB, or is an old one.
+func Unsupported(code int) bool {
+	switch code {
+	case 59, // CommandNotFound
+		72,  // InvalidOptions
+		115, // CommandNotSupported
+		238, // NotImplemented
+		303: // Amazon DocumentDB: feature not supported
+		return true
 	}
 	return false
 }

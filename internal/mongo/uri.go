@@ -3,10 +3,14 @@
 package mongo
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"go.mongodb.org/mongo-driver/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/x/mongo/driver/connstring"
 
 	"sluice/internal/units"
@@ -68,10 +72,29 @@ func validateOptions(key, uri string) (problems []units.Problem) {
 					What: "asks for journal=false, but a write counts only when it is on disk",
 					Cure: "remove " + name + " from the URI"})
 			}
+		case "readconcernlevel":
+			if value != readconcern.Majority().Level && value != readconcern.Linearizable().Level {
+				problems = append(problems, units.Problem{Key: key,
+					What: "asks for readConcernLevel=" + value + ", but what only a minority of the members has may be taken back",
+					Cure: "remove readConcernLevel from the URI, or write majority or linearizable"})
+			}
+		case "wtimeoutms":
+			if _, ok := writeTimeout(value); !ok {
+				problems = append(problems, units.Problem{Key: key,
+					What: "asks for wtimeoutMS=" + value + ", which is out of bounds",
+					Cure: fmt.Sprintf("write %d to %d, or remove it (%d)", minWriteTimeout.Milliseconds(), maxWriteTimeout.Milliseconds(), WriteTimeout.Milliseconds())})
+			}
 		}
 	}
 	slices.SortFunc(problems, func(a, b units.Problem) int { return strings.Compare(a.What, b.What) })
 	return problems
+}
+
+// writeTimeout reads wtimeoutMS.
+func writeTimeout(value string) (time.Duration, bool) {
+	ms, err := strconv.Atoi(value)
+	d := time.Duration(ms) * time.Millisecond
+	return d, err == nil && ms <= int(maxWriteTimeout.Milliseconds()) && d >= minWriteTimeout
 }
 
 // Target names the store behind a URI and a database, without credentials and options: equal for equal stores as far as

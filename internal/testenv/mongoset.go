@@ -143,9 +143,22 @@ func (s *MongoSet) whole(ctx context.Context) bool {
 	return true
 }
 
-// RolledBack tells whether the member has taken back a write of a document that
-// holds text, since the others had not got it: it keeps such documents in files.
+// RolledBack tells whether the member takes back, within some seconds, a write
+// of a document that holds text, since the others have not got it: it keeps
+// such documents in files. A member is a secondary for a moment before it
+// notices.
 func (m *MongoMember) RolledBack(text string) bool {
+	m.t.Helper()
+	const patience = 15 * time.Second
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
+		if m.hasRolledBack(text) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *MongoMember) hasRolledBack(text string) bool {
 	m.t.Helper()
 	found := false
 	err := filepath.WalkDir(filepath.Join(m.Dir, "rollback"), func(path string, _ os.DirEntry, err error) error {

@@ -105,7 +105,7 @@ func (s *Sink) adoptOne(ctx context.Context, coll *driver.Collection, d *documen
 		}
 		return fmt.Errorf("adopt a document: %w", mongo.Classify(err))
 	}
-	if err := s.finishAdoption(ctx, coll, d.id, oldID); err != nil {
+	if err := s.finishAdoption(ctx, coll, d, oldID); err != nil {
 		return err
 	}
 	s.log.Info("an existing aggregate document is adopted", "collection", coll.Name(), "org", d.org, "bucket", d.timestamp(), "was", oldID.Hex())
@@ -169,8 +169,9 @@ func (s *Sink) keepBase(ctx context.Context, collection string, id primitive.Obj
 }
 
 // finishAdoption deletes the old document, whose counters ours has, and then the mark that says so.
-func (s *Sink) finishAdoption(ctx context.Context, coll *driver.Collection, id, oldID primitive.ObjectID) error {
-	old := bson.D{{Key: "_id", Value: oldID}, {Key: "sluice", Value: bson.D{{Key: "$exists", Value: false}}}}
+func (s *Sink) finishAdoption(ctx context.Context, coll *driver.Collection, d *document, oldID primitive.ObjectID) error {
+	old := bson.D{{Key: "_id", Value: oldID}, {Key: "orgid", Value: d.org}, {Key: "timestamp", Value: d.timestamp()},
+		{Key: "sluice", Value: bson.D{{Key: "$exists", Value: false}}}}
 	crash.Before("mongo-aggregate/adopt-delete")
 	_, err := coll.DeleteOne(ctx, old)
 	crash.After("mongo-aggregate/adopt-delete")
@@ -179,7 +180,7 @@ func (s *Sink) finishAdoption(ctx context.Context, coll *driver.Collection, id, 
 	}
 	mark := bson.D{{Key: "$unset", Value: bson.D{{Key: "sluice.adopting", Value: ""}}}}
 	crash.Before("mongo-aggregate/adopt-unmark")
-	_, err = coll.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "sluice.adopting", Value: oldID}}, mark)
+	_, err = coll.UpdateOne(ctx, d.key(bson.E{Key: "sluice.adopting", Value: oldID}), mark)
 	crash.After("mongo-aggregate/adopt-unmark")
 	if err != nil {
 		return fmt.Errorf("clear the mark of an adoption: %w", mongo.Classify(err))

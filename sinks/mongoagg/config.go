@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"sluice/aggregate"
@@ -39,21 +38,10 @@ func Defaults() Config {
 		ExpireAfter: units.Duration(100 * 365 * units.Day), Flush: units.Duration(2 * time.Second)}
 }
 
-// maxDatabase is MongoDB's limit for a database name, in bytes.
-const maxDatabase = 63
-
 // Validate tells what is wrong, without any I/O.
 func (c Config) Validate() []units.Problem {
-	ps := mongo.ValidateURI("uri", c.URI)
+	ps := append(mongo.ValidateURI("uri", c.URI), mongo.ValidateDatabase("database", c.Database)...)
 	add := func(key, what, cure string) { ps = append(ps, units.Problem{Key: key, What: what, Cure: cure}) }
-	switch {
-	case c.Database == "":
-		add("database", "is missing", "name the database that the Dashboard reads, tyk_analytics by default")
-	case len(c.Database) > maxDatabase:
-		add("database", fmt.Sprintf("is longer than %d bytes", maxDatabase), "shorten it")
-	case strings.ContainsAny(c.Database, "/\\. \"$*<>:|?\x00"):
-		add("database", "has a character that MongoDB does not allow in a database name", `leave out / \ . " $ * < > : | ? and spaces`)
-	}
 	if c.Flush < units.Duration(100*time.Millisecond) || c.Flush > units.Duration(time.Minute) {
 		add("flush", fmt.Sprintf("%s is out of bounds", c.Flush), "use 100ms to 1m")
 	}

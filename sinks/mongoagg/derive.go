@@ -103,8 +103,7 @@ var errCannotDerive = errors.New("the stored document cannot be read")
 // away if the counters did not change meanwhile. It tells whether the mark is gone.
 func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err error) {
 	coll := s.db.Collection(d.collection)
-	byID := bson.E{Key: "_id", Value: d.id}
-	raw, err := coll.FindOne(ctx, bson.D{byID}).Raw()
+	raw, err := coll.FindOne(ctx, d.key()).Raw()
 	if errors.Is(err, errNoDocuments) {
 		return true, nil // it has expired
 	}
@@ -112,7 +111,7 @@ func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err erro
 		return false, fmt.Errorf("read a document back: %w", mongo.Classify(err))
 	}
 	if old, ok := raw.Lookup("sluice", "adopting").ObjectIDOK(); ok {
-		if err := s.finishAdoption(ctx, coll, d.id, old); err != nil {
+		if err := s.finishAdoption(ctx, coll, d, old); err != nil {
 			return false, err
 		}
 	}
@@ -126,7 +125,7 @@ func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err erro
 	unmark := bson.E{Key: "$unset", Value: bson.D{{Key: "sluice.dirty", Value: ""}}}
 	state := bson.D{{Key: "sluice.derived", Value: rev}, {Key: "sluice.bytes", Value: int64(d.mapBytes)}}
 	if len(parts) == 1 {
-		n, err := setDerived(ctx, coll, bson.D{byID, unchanged}, bson.D{{Key: "$set", Value: parts[0].with(state)}, unmark})
+		n, err := setDerived(ctx, coll, d.key(unchanged), bson.D{{Key: "$set", Value: parts[0].with(state)}, unmark})
 		if err != nil || n == 1 {
 			return err == nil, err
 		}
@@ -142,12 +141,12 @@ func (s *Sink) deriveOne(ctx context.Context, d *document) (clean bool, err erro
 		if len(set) <= 5 {
 			continue
 		}
-		if _, err := setDerived(ctx, coll, bson.D{byID, older}, bson.D{{Key: "$set", Value: set}}); err != nil {
+		if _, err := setDerived(ctx, coll, d.key(older), bson.D{{Key: "$set", Value: set}}); err != nil {
 			return false, err
 		}
 	}
 	done := bson.E{Key: "sluice.derived", Value: rev}
-	n, err := setDerived(ctx, coll, bson.D{byID, unchanged, done}, bson.D{{Key: "$set", Value: state}, unmark})
+	n, err := setDerived(ctx, coll, d.key(unchanged, done), bson.D{{Key: "$set", Value: state}, unmark})
 	return n == 1, err
 }
 
@@ -195,16 +194,11 @@ func (s *Sink) sweep(ctx context.Context) error {
 // maxSwept bounds what one sweep takes on in a collection; the next goes on.
 const maxSwept = 1000
 
-// sweepOne uses the index of marks; a collection without it was never written by us, or its index is being built.
+// sweepOne looks in one collection.
 func (s *Sink) sweepOne(ctx context.Context, collection string) error {
-	coll := s.db.Collection(collection)
-	cur, err := coll.Find(ctx, bson.D{{Key: "sluice.dirty", Value: true}}, options.Find().SetHint(dirtyIndex).SetLimit(maxSwept).
-		SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}}))
-	if err != nil {
-		if code := mongo.Code(err); code == codeBadValue || code == codeNoIndex {
-			return nil
-		}
-		return fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
+	cur, err := s.marked(ctx, s.db.Collection(collection))
+	if err != nil || cur == nil {
+		return err
 	}
 	var found []struct {
 		ID        primitive.ObjectID `bson:"_id"`
@@ -225,6 +219,25 @@ func (s *Sink) sweepOne(ctx context.Context, collection string) error {
 		d.dirty = true
 	}
 	return nil
+}
+
+// marked finds marked documents with the index of marks; a collection without it was never written by us, or its index
+// is being built: then there is no cursor, since all would have to be read. That the mark exists is said twice, for
+// servers that otherwise do not use a sparse index (Amazon DocumentDB, which may not take the hint).
+func (s *Sink) marked(ctx context.Context, coll *driver.Collection) (*driver.Cursor, error) {
+	filter := bson.D{{Key: "sluice.dirty", Value: bson.D{{Key: "$exists", Value: true}, {Key: "$eq", Value: true}}}}
+	o := options.Find().SetLimit(maxSwept).SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}})
+	cur, err := coll.Find(ctx, filter, o, options.Find().SetHint(dirtyIndex().Key))
+	switch code := mongo.Code(err); {
+	case code == codeBadValue || code == codeNoIndex:
+		return nil, nil
+	case mongo.Unsupported(code):
+		cur, err = coll.Find(ctx, filter, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
+	}
+	return cur, nil
 }
 
 // What a server answers to a hint for an index that is not there: 2 up to now, 27 where it has none of the collection.

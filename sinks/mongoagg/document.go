@@ -5,6 +5,7 @@ import (
 	"maps"
 	"time"
 
+	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/primitive"
 
 	"sluice/aggregate"
@@ -81,6 +82,13 @@ func (d *document) setQueue(lineage string, q []*segment) {
 		return
 	}
 	d.queue[lineage] = q
+}
+
+// key finds the document. The _id would do; organisation and time beside it let a sharded cluster send the update to one
+// shard, whether the collection is sharded by _id or by {orgid, timestamp}, and an upsert needs the shard key. What
+// follows is held against the document as well.
+func (d *document) key(more ...bson.E) bson.D {
+	return append(bson.D{{Key: "_id", Value: d.id}, {Key: "orgid", Value: d.org}, {Key: "timestamp", Value: d.timestamp()}}, more...)
 }
 
 func (d *document) timestamp() time.Time { return time.Unix(d.bucket, 0).UTC() }

@@ -2,7 +2,6 @@ package mongoagg
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +38,7 @@ type flushing struct {
 	rewound []pipeline.StreamID
 	misses  map[*document]int
 	left    map[*document]error // documents that this flush is done with, though something waits for them
+	wrote   bool                // the store has taken something
 }
 
 // write updates every document that something waits for, in rounds: in each, one update a document.
@@ -57,10 +57,14 @@ func (s *Sink) write(ctx context.Context) ([]pipeline.StreamID, error) {
 		err = ctx.Err()
 	}
 	s.touched = false
-	if len(s.waiting) > 0 { // again, as soon as the pipeline likes
-		return f.rewound, errors.Join(f.why(), err)
+	if len(s.waiting) == 0 || err != nil { // what waits: again, as soon as the pipeline likes
+		return f.rewound, err
 	}
-	return f.rewound, err
+	why := f.why()
+	if why != nil && f.wrote {
+		return f.rewound, pipeline.Apart(why) // the store is well: other documents were written
+	}
+	return f.rewound, why
 }
 
 // next are the documents of the next round, in a fixed order.

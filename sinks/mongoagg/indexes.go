@@ -2,7 +2,7 @@ package mongoagg
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,23 +11,25 @@ import (
 
 	"sluice/internal/crash"
 	"sluice/internal/mongo"
+	"sluice/internal/pipeline"
 )
 
 // recheck is how long a collection's indexes are taken to be there: somebody may drop it under way.
 const recheck = 10 * time.Minute
 
+// indexes are those of the incumbent, by their names, and ours.
+func indexes() []mongo.Index {
+	expiry := mongo.Ascending("expireAt")
+	expiry.Expires = true
+	return []mongo.Index{expiry, mongo.Ascending("timestamp"), mongo.Ascending("orgid"), dirtyIndex()}
+}
+
 // dirtyIndex finds documents whose derived fields are behind. It is sparse, and the mark is taken away, so that it holds
 // next to nothing.
-const dirtyIndex = "sluice.dirty_1"
-
-// indexSpecs are those of the incumbent, by their names, and ours.
-func indexSpecs() []bson.D {
-	index := func(field string, more ...bson.E) bson.D {
-		return append(bson.D{{Key: "key", Value: bson.D{{Key: field, Value: 1}}}, {Key: "name", Value: field + "_1"},
-			{Key: "background", Value: true}}, more...) // background: servers before 4.2 lock less, later ones ignore it
-	}
-	return []bson.D{index("expireAt", bson.E{Key: "expireAfterSeconds", Value: 0}), index("timestamp"), index("orgid"),
-		index("sluice.dirty", bson.E{Key: "sparse", Value: true})}
+func dirtyIndex() mongo.Index {
+	x := mongo.Ascending("sluice.dirty")
+	x.Sparse = true
+	return x
 }
 
 // collections remembers which collections' indexes were seen to.
@@ -71,41 +73,56 @@ func (s *Sink) prepare(ctx context.Context, db *driver.Database, collection stri
 	if s.ready.has(collection, s.now()) {
 		return nil
 	}
-	if err := s.life.Err(); err != nil {
+	var missing *mongo.MissingIndexes
+	switch err := s.makeIndexes(ctx, db, collection); {
+	case errors.As(err, &missing): // counters are not held up for the Dashboard's speed
+		s.log.Error("counters are written without indexes", "collection", collection, "err", err)
+	case err != nil:
 		return err
-	}
-	done := make(chan error, 1)
-	s.tasks.Go(func() { done <- s.makeIndexes(s.life, db, collection) })
-	wait := time.NewTimer(patience)
-	defer wait.Stop()
-	select {
-	case err := <-done:
-		if err != nil {
-			return err
-		}
-	case <-wait.C:
-		s.log.Warn("indexes are still being built, counters are written meanwhile", "collection", collection)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	s.ready.set(collection, s.now())
 	return nil
 }
 
-// makeIndexes makes each index that is not there, one by one: together, one that cannot be made would keep the others
-// from being made. One that differs from what is there is logged; the Dashboard is slower for it, nothing is lost.
-func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection string) error {
-	for _, spec := range indexSpecs() {
-		crash.Before("mongo-aggregate/index")
-		err := db.RunCommand(ctx, bson.D{{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: bson.A{spec}}}).Err()
-		crash.After("mongo-aggregate/index")
-		switch code := mongo.Code(err); {
-		case err == nil:
-		case code == 0 || code == mongo.CodeInvalidNamespace || mongo.Passing(code) || fatal(err):
-			return fmt.Errorf("make an index of %s: %w", collection, mongo.Classify(err))
-		default:
-			s.log.Warn("an index could not be made", "collection", collection, "index", spec[1].Value, "err", err)
-		}
+// atStart sees to a collection at the start, when an operator is there: what only one can cure is fatal.
+func (s *Sink) atStart(ctx context.Context, db *driver.Database, collection string) error {
+	if err := mongo.CheckRights(ctx, db, collection, "find", "insert", "update", "remove"); err != nil {
+		return err
 	}
-	return nil
+	var missing *mongo.MissingIndexes
+	switch err := s.makeIndexes(ctx, db, collection); {
+	case errors.As(err, &missing):
+		return pipeline.Fatal(err)
+	case err != nil:
+		return err
+	}
+	s.ready.set(collection, s.now())
+	return mongo.RefuseUnique(ctx, db.Collection(collection))
+}
+
+// makeIndexes begins to make what is not there and waits for it for a while.
+func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection string) error {
+	if err := s.life.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	s.tasks.Go(func() { done <- mongo.MakeIndexes(s.life, db, collection, indexes(), makeIndex, s.log) })
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-wait.C:
+		s.log.Warn("indexes are still being built, counters are written meanwhile", "collection", collection)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func makeIndex(ctx context.Context, db *driver.Database, command bson.D) error {
+	crash.Before("mongo-aggregate/index")
+	err := db.RunCommand(ctx, command).Err()
+	crash.After("mongo-aggregate/index")
+	return err
 }

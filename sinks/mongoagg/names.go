@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/bson/primitive"
+
+	"sluice/internal/mongo"
 )
 
 // Collections that the Dashboard reads, and where the counters of adopted documents are kept as they were.
@@ -17,32 +17,9 @@ const (
 	basesName = "sluice_aggregate_bases"
 )
 
-// maxNamespace is MongoDB's limit for database, dot and collection, in bytes (4.4 and later; an older one refuses a
-// shorter name itself, with InvalidNamespace).
-const maxNamespace = 255
-
-// orgCollection is the collection of an organisation, or why there can be none. Such a record is a dead letter: a made-up
-// name would hide it from the Dashboard, and could be another organisation's.
+// orgCollection is the collection of an organisation, or why there can be none.
 func orgCollection(database, org string) (name, reason string) {
-	name = orgPrefix + org
-	switch {
-	case strings.ContainsRune(org, 0):
-		reason = "it has a NUL byte"
-	case strings.ContainsRune(org, '$'):
-		reason = "it has a $"
-	case !utf8.ValidString(org):
-		reason = "it is not UTF-8"
-	case strings.HasPrefix(org, "system.") || strings.Contains(org, ".system."):
-		reason = "it names a system collection"
-	case len(database)+1+len(name) > maxNamespace:
-		reason = "it is too long"
-	default:
-		return name, ""
-	}
-	if len(org) > 64 {
-		org = org[:64]
-	}
-	return "", fmt.Sprintf("organisation ID %q makes no collection name: %s", org, reason)
+	return mongo.OrgCollection(database, orgPrefix, org)
 }
 
 // documentID is the _id of an organisation's document: the bucket's second, then a hash of organisation and width, so

@@ -83,15 +83,18 @@ func without(docs []*document, failed map[*document]error) (out []*document) {
 
 // bookkeeping is what of ours stands in a stored document, under the field sluice.
 type bookkeeping struct {
-	ID     primitive.ObjectID `bson:"_id"`
-	Sluice struct {
+	ID        primitive.ObjectID `bson:"_id"`
+	Org       bson.RawValue      `bson:"orgid"`
+	Timestamp bson.RawValue      `bson:"timestamp"`
+	Sluice    struct {
 		Positions map[string]string  `bson:"pos"`
 		MapBytes  int64              `bson:"bytes"`
 		Adopting  primitive.ObjectID `bson:"adopting"`
+		Dirty     bool               `bson:"dirty"`
 	} `bson:"sluice"`
 }
 
-var justBookkeeping = bson.D{{Key: "sluice.pos", Value: 1}, {Key: "sluice.bytes", Value: 1}, {Key: "sluice.adopting", Value: 1}}
+var justBookkeeping = bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}, {Key: "sluice.pos", Value: 1}, {Key: "sluice.bytes", Value: 1}, {Key: "sluice.adopting", Value: 1}, {Key: "sluice.dirty", Value: 1}}
 
 // readPositions reads with the client's concern: what a majority has, at the primary. What only a minority has may be
 // rolled back, and what rests on it would be lost.
@@ -112,7 +115,7 @@ func (s *Sink) readPositions(ctx context.Context, collection string, docs []*doc
 	for i := range found {
 		b := &found[i]
 		if !b.Sluice.Adopting.IsZero() {
-			if err := s.finishAdoption(ctx, coll, b.ID, b.Sluice.Adopting); err != nil {
+			if err := s.finishAdoption(ctx, coll, byID[b.ID], b.Sluice.Adopting); err != nil {
 				return err
 			}
 		}
@@ -130,6 +133,10 @@ func (s *Sink) readPositions(ctx context.Context, collection string, docs []*doc
 // learn takes over what was read.
 func (d *document) learn(b *bookkeeping) error {
 	d.forgotten()
+	org, _ := b.Org.StringValueOK()
+	if at, ok := b.Timestamp.DateTimeOK(); !ok || org != d.org || at != d.bucket*1000 {
+		return pipeline.Permanent(fmt.Errorf("document %s has the organisation or time of another: no update finds it", d.id.Hex()))
+	}
 	for l, p := range b.Sluice.Positions {
 		at, err := pipeline.ParsePosition(p)
 		if err != nil {
@@ -138,6 +145,7 @@ func (d *document) learn(b *bookkeeping) error {
 		d.pos[l] = at
 	}
 	d.known, d.mapBytes = true, int(b.Sluice.MapBytes)
+	d.dirty = d.dirty || b.Sluice.Dirty // perhaps by an update of ours that nobody confirmed
 	return nil
 }
 
@@ -149,7 +157,7 @@ func (d *document) learnAbsent() {
 
 // loadCounters reads what counters a document has, and what they take.
 func (s *Sink) loadCounters(ctx context.Context, d *document) error {
-	raw, err := s.db.Collection(d.collection).FindOne(ctx, bson.D{{Key: "_id", Value: d.id}},
+	raw, err := s.db.Collection(d.collection).FindOne(ctx, d.key(),
 		options.FindOne().SetProjection(bson.D{{Key: "lists", Value: 0}})).Raw()
 	if err != nil && !errors.Is(err, errNoDocuments) {
 		return fmt.Errorf("read counters of %s: %w", d.id.Hex(), mongo.Classify(err))

@@ -106,7 +106,7 @@ func (b *rebuilding) load(ctx context.Context, t *target) error {
 	if err := b.readPositions(ctx, t.collection, []*document{t.document}); err != nil {
 		return err
 	}
-	raw, err := b.db.Collection(t.collection).FindOne(ctx, bson.D{{Key: "_id", Value: t.id}}).Raw()
+	raw, err := b.db.Collection(t.collection).FindOne(ctx, t.key()).Raw()
 	switch {
 	case errors.Is(err, errNoDocuments):
 		t.raw = nil

@@ -155,6 +155,9 @@ func (b *rebuilding) compose(t *target) (*doctree, error) {
 	if at, ok := t.raw.Lookup("expireAt").DateTimeOK(); ok {
 		own.ExpireAt = max(own.ExpireAt, at)
 	}
+	if err := doc.setAll(t.identity()); err != nil {
+		return nil, fmt.Errorf("compose a document: %w", err)
+	}
 	if err := doc.apply(update(t.document, own, nil, 0)); err != nil {
 		return nil, fmt.Errorf("compose a document: %w", err)
 	}
@@ -257,7 +260,7 @@ func (b *rebuilding) store(ctx context.Context, t *target, doc bson.Raw) (again 
 
 // unchanged finds the document only as it was read.
 func (t *target) unchanged() bson.D {
-	f := bson.D{{Key: "_id", Value: t.id}}
+	f := t.key()
 	if !t.exists {
 		return append(f, bson.E{Key: "sluice.rev", Value: bson.D{{Key: "$exists", Value: false}}})
 	}

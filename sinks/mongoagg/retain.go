@@ -112,13 +112,12 @@ func (r *RollUp) in(ctx context.Context, coll *driver.Collection) (int, error) {
 // add counts a sum in the coarser document and derives its fields.
 func (r *RollUp) add(ctx context.Context, coll *driver.Collection, sum *aggregate.Delta) error {
 	d := newDocument(docID{r.Collection, DocumentID(r.Org, r.Bucket, r.Width)}, r.Org, r.Bucket.Unix())
-	byID := bson.D{{Key: "_id", Value: d.id}}
 	if u := update(d, sum, nil, 0); len(u) > maxDocument {
 		return ErrTooLarge
-	} else if _, err := coll.UpdateOne(ctx, byID, u, options.Update().SetUpsert(true)); err != nil {
+	} else if _, err := coll.UpdateOne(ctx, d.key(), u, options.Update().SetUpsert(true)); err != nil {
 		return outgrown(err)
 	}
-	raw, err := coll.FindOne(ctx, byID).Raw()
+	raw, err := coll.FindOne(ctx, d.key()).Raw()
 	if err != nil {
 		return err
 	}
@@ -134,7 +133,7 @@ func (r *RollUp) add(ctx context.Context, coll *driver.Collection, sum *aggregat
 			state := bson.D{{Key: "sluice.derived", Value: rev}, {Key: "sluice.bytes", Value: int64(d.mapBytes)}}
 			set = bson.D{{Key: "$set", Value: p.with(state)}, {Key: "$unset", Value: bson.D{{Key: "sluice.dirty", Value: ""}}}}
 		}
-		if _, err := coll.UpdateOne(ctx, byID, set); err != nil {
+		if _, err := coll.UpdateOne(ctx, d.key(), set); err != nil {
 			return outgrown(err)
 		}
 	}
@@ -182,6 +181,6 @@ func emptied(raw bson.Raw, now time.Time) driver.WriteModel {
 	}
 	set := bson.D{{Key: "sluice.rev", Value: rev + 1}, {Key: "sluice.derived", Value: rev + 1}, {Key: "sluice.bytes", Value: int64(0)},
 		{Key: RolledField, Value: bson.D{{Key: "at", Value: now}, {Key: "rev", Value: rev + 1}}}}
-	id := bson.D{{Key: "_id", Value: raw.Lookup("_id")}}
+	id := bson.D{{Key: "_id", Value: raw.Lookup("_id")}, {Key: "orgid", Value: raw.Lookup("orgid")}, {Key: "timestamp", Value: raw.Lookup("timestamp")}}
 	return driver.NewUpdateOneModel().SetFilter(id).SetUpdate(bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: unset}})
 }

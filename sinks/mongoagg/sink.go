@@ -68,7 +68,7 @@ func (s *Sink) Open(ctx context.Context) error {
 	s.tasks.Wait()
 	s.client, s.db = client, client.Database(s.cfg.Database)
 	if s.cfg.MixedCollection { // so that wrong rights show at the start
-		return s.prepare(ctx, s.db, mixedName)
+		return s.atStart(ctx, s.db, mixedName)
 	}
 	return nil
 }

@@ -281,7 +281,7 @@ func TestDerivedFieldsAndMarks(t *testing.T) {
 	_, err = dead.Flush(ctx, true)
 	must(t, err)
 	marked := func() int64 {
-		n, err := s.db.Collection(mixedName).CountDocuments(ctx, bson.D{{Key: "sluice.dirty", Value: true}}, options.Count().SetHint(dirtyIndex))
+		n, err := s.db.Collection(mixedName).CountDocuments(ctx, bson.D{{Key: "sluice.dirty", Value: true}}, options.Count().SetHint(dirtyIndex().Key))
 		must(t, err)
 		return n
 	}
@@ -306,7 +306,7 @@ func TestNoMajorityIsUnknown(t *testing.T) {
 	sink.send = func(ctx context.Context, coll *driver.Collection, ops []*operation) {
 		send(ctx, coll, ops)
 		if first {
-			sortByIndex(ops, driver.BulkWriteException{WriteConcernError: &driver.WriteConcernError{Code: 64, Message: "timed out"}})
+			sortByIndex(coll, ops, driver.BulkWriteException{WriteConcernError: &driver.WriteConcernError{Code: 64, Message: "timed out"}})
 		}
 	}
 	l, ctx := listOf("a", made(newRand(2), 30)), t.Context()

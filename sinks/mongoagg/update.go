@@ -25,11 +25,9 @@ func newOperators() *operators {
 	return o
 }
 
-// update is the update that adds a delta.
+// update is the update that adds a delta. Organisation and time stand in its filter, from which an upsert takes them.
 func update(d *document, delta *aggregate.Delta, at map[string]pipeline.Position, growth int) bson.Raw {
 	o := newOperators()
-	o.set = bsoncore.AppendStringElement(o.set, "orgid", d.org)
-	o.set = bsoncore.AppendDateTimeElement(o.set, "timestamp", d.bucket*1000)
 	o.setTimeID(d.timestamp())
 	for l, p := range at {
 		o.set = bsoncore.AppendStringElement(o.set, positionField(l), p.String())
@@ -128,10 +126,19 @@ func (o *operators) document() bson.Raw {
 	return doc
 }
 
+// identity is what an upsert takes from the filter beside the _id.
+func (d *document) identity() bson.Raw {
+	at, doc := bsoncore.AppendDocumentStart(nil)
+	doc = bsoncore.AppendStringElement(doc, "orgid", d.org)
+	doc = bsoncore.AppendDateTimeElement(doc, "timestamp", d.bucket*1000)
+	doc, _ = bsoncore.AppendDocumentEnd(doc, at)
+	return doc
+}
+
 // filter finds the document only as it was left: with the positions it is known to have of the lineages that the update
 // is about to move.
 func filter(d *document, at map[string]pipeline.Position) bson.D {
-	f := bson.D{{Key: "_id", Value: d.id}}
+	f := d.key()
 	for l := range at {
 		if p, ok := d.pos[l]; ok {
 			f = append(f, bson.E{Key: positionField(l), Value: p.String()})

@@ -194,7 +194,7 @@ func send(ctx context.Context, coll *driver.Collection, ops []*operation) {
 	switch {
 	case err == nil:
 	case errors.As(err, &be):
-		sortByIndex(ops, be)
+		sortByIndex(coll, ops, be)
 	default:
 		err = mongo.Classify(err)
 		if c, _ := pipeline.Classify(err); c == pipeline.PermanentBatch && len(ops) > 1 {
@@ -209,12 +209,13 @@ func send(ctx context.Context, coll *driver.Collection, ops []*operation) {
 	}
 }
 
-func sortByIndex(ops []*operation, be driver.BulkWriteException) {
+func sortByIndex(coll *driver.Collection, ops []*operation, be driver.BulkWriteException) {
 	if wc := be.WriteConcernError; wc != nil {
-		// what took effect may be rolled back, and so may be what a miss ran into
+		// what took effect may be rolled back, and so may be what a miss or another refusal ran into
 		for _, op := range ops {
 			op.err = fmt.Errorf("%w: %s", errUnknown, wc.Message)
 		}
+		return
 	}
 	for _, we := range be.WriteErrors {
 		if we.Index < 0 || we.Index >= len(ops) {
@@ -222,7 +223,7 @@ func sortByIndex(ops []*operation, be driver.BulkWriteException) {
 		}
 		op := ops[we.Index]
 		switch {
-		case we.Code == mongo.CodeDuplicateKey && onID(we.WriteError):
+		case we.Code == mongo.CodeDuplicateKey && mongo.ClashOf(&we.WriteError, coll.Database().Name(), coll.Name()) != mongo.ClashOther:
 			op.err = errMissed
 		case mongo.Passing(we.Code):
 			op.err = fmt.Errorf("update aggregates: code %d, which may pass", we.Code)
@@ -232,16 +233,6 @@ func sortByIndex(ops []*operation, be driver.BulkWriteException) {
 			op.err = refusal{we.Code}
 		}
 	}
-}
-
-// onID tells whether a duplicate key is one of _id. Somebody may have made another unique index, which refuses for good.
-func onID(we driver.WriteError) bool {
-	key, ok := we.Raw.Lookup("keyPattern").DocumentOK()
-	if !ok { // servers before 4.4 do not say
-		return true
-	}
-	es, err := key.Elements()
-	return err != nil || len(es) == 1 && es[0].Key() == "_id"
 }
 
 // result takes in what became of an update.
@@ -284,14 +275,19 @@ func (f *flushing) tookEffect(op *operation) {
 	}
 	d.mapBytes += op.growth
 	d.dirty, d.refused = true, 0
+	f.wrote = true
 	f.settle(d)
 }
 
 func (f *flushing) missed(d *document) {
 	d.forgotten()
-	if f.misses[d]++; f.misses[d] > maxMisses {
-		f.leave(d, errMissed)
+	if f.misses[d]++; f.misses[d] <= maxMisses {
+		return
 	}
+	if d.refused++; d.refused > maxRefused {
+		f.condemn(d, errMissed) // nobody writes that often: a server that does not say which key it is about
+	}
+	f.leave(d, errMissed)
 }
 
 // refusal is the server's word about one update. Its message is left out: it can name keys and values.
@@ -305,9 +301,4 @@ func (r refusal) Error() string {
 func tooLarge(err error) bool {
 	var r refusal
 	return errors.As(err, &r) && (r.code == 10334 || r.code == 17419 || r.code == 17420)
-}
-
-func fatal(err error) bool {
-	c, _ := pipeline.Classify(mongo.Classify(err))
-	return c == pipeline.FatalError
 }

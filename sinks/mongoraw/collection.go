@@ -20,7 +20,7 @@ import (
 type collection struct {
 	name    string
 	capped  bool // made with a size, has no expiry
-	indexes []index
+	indexes []mongo.Index
 }
 
 func capped() collection {
@@ -79,11 +79,36 @@ func (s *Sink) ensure(ctx context.Context, db *driver.Database, k collection) er
 			return err
 		}
 	}
-	if err := s.ensureIndexes(ctx, db, k); err != nil {
+	var missing *mongo.MissingIndexes
+	switch err := s.ensureIndexes(ctx, db, k); {
+	case errors.As(err, &missing): // records are not held up for the Dashboard's speed
+		s.log.Error("records are written without indexes", "collection", k.name, "err", err)
+	case err != nil:
 		return err
 	}
 	s.ready.add(k)
 	return nil
+}
+
+// atStart sees to a collection with a fixed name at the start, when an operator is there: what only one can cure is fatal.
+func (s *Sink) atStart(ctx context.Context, db *driver.Database, k collection) error {
+	if err := mongo.CheckRights(ctx, db, k.name, "find", "insert"); err != nil {
+		return err
+	}
+	if k.capped {
+		if err := s.ensureCapped(ctx, db, k); err != nil {
+			return err
+		}
+	}
+	var missing *mongo.MissingIndexes
+	switch err := s.ensureIndexes(ctx, db, k); {
+	case errors.As(err, &missing):
+		return pipeline.Fatal(err)
+	case err != nil:
+		return err
+	}
+	s.ready.add(k)
+	return mongo.RefuseUnique(ctx, db.Collection(k.name))
 }
 
 // found is what listCollections says of a collection.
@@ -151,22 +176,10 @@ func (s *Sink) createCapped(ctx context.Context, db *driver.Database, name strin
 		return nil
 	case mongo.Code(err) == mongo.CodeNamespaceExists: // another pump was faster
 		return nil
-	case cannotCap(err):
+	case mongo.Unsupported(mongo.Code(err)):
 		return uncappable(name, err)
 	}
 	return fmt.Errorf("make capped collection %s: %w", name, mongo.Classify(err))
-}
-
-// cannotCap tells whether a server has no capped collections (DocumentDB and others that speak MongoDB's protocol).
-func cannotCap(err error) bool {
-	switch mongo.Code(err) {
-	case 72, // InvalidOptions
-		115, // CommandNotSupported
-		238, // NotImplemented
-		303: // DocumentDB: feature not supported
-		return true
-	}
-	return false
 }
 
 func uncappable(name string, why error) error {

@@ -7,7 +7,6 @@ package mongoraw
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"sluice/internal/mongo"
 	"sluice/internal/units"
@@ -36,22 +35,11 @@ func Defaults() Config {
 // minCapped leaves room for at least some records; smaller is a typing error, 5MiB for 5GiB is not.
 const minCapped = units.MiB
 
-// maxDatabase is MongoDB's limit for a database name, in bytes.
-const maxDatabase = 63
-
 // Validate tells what is wrong, without any I/O.
 func (c Config) Validate() []units.Problem {
-	problems := mongo.ValidateURI("uri", c.URI)
+	problems := append(mongo.ValidateURI("uri", c.URI), mongo.ValidateDatabase("database", c.Database)...)
 	add := func(key, what, cure string) {
 		problems = append(problems, units.Problem{Key: key, What: what, Cure: cure})
-	}
-	switch {
-	case c.Database == "":
-		add("database", "is missing", "name the database that the Dashboard reads, tyk_analytics by default")
-	case len(c.Database) > maxDatabase:
-		add("database", fmt.Sprintf("is longer than %d bytes", maxDatabase), "shorten it")
-	case strings.ContainsAny(c.Database, "/\\. \"$*<>:|?\x00"):
-		add("database", "has a character that MongoDB does not allow in a database name", `leave out / \ . " $ * < > : | ? and spaces`)
 	}
 	if c.Layout != LayoutCapped && c.Layout != LayoutPerOrg {
 		add("layout", fmt.Sprintf("%q is not a layout", c.Layout), "write capped or per-org")

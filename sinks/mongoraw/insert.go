@@ -67,7 +67,7 @@ func (in *inserter) build(buf []byte, items []int) (cmd []byte, sent, rest []int
 	buf = bson.AppendBooleanElement(buf, "ordered", false)
 	concern, buf := bson.AppendDocumentElementStart(buf, "writeConcern")
 	buf = bson.AppendStringElement(buf, "w", "majority")
-	buf = bson.AppendInt64Element(buf, "wtimeout", mongo.WriteTimeout.Milliseconds())
+	buf = bson.AppendInt64Element(buf, "wtimeout", in.db.WriteConcern().WTimeout.Milliseconds())
 	buf = closeDocument(buf, concern)
 	documents, buf := bson.AppendArrayElementStart(buf, "documents")
 
@@ -151,7 +151,7 @@ func (in *inserter) sort(ctx context.Context, we *driver.WriteException, items [
 	for _, e := range we.WriteErrors {
 		i := items[e.Index]
 		switch {
-		case e.Code == mongo.CodeDuplicateKey && in.duplicateID(&e):
+		case e.Code == mongo.CodeDuplicateKey && mongo.ClashOf(&e, in.db.Name(), in.to.name) == mongo.ClashID:
 			// It is there: delivered before.
 		case e.Code == mongo.CodeDuplicateKey:
 			clashes = append(clashes, i)

@@ -43,36 +43,6 @@ func TestUniqueIndex(t *testing.T) {
 	}
 }
 
-// TestDuplicateOfID reads the index from errors of all ages.
-func TestDuplicateOfID(t *testing.T) {
-	s := shared(t)
-	in := &inserter{db: s.db, to: collection{name: "a index: _id_ "}} // a name that imitates the message
-	at := "E11000 duplicate key error collection: " + s.db.Name() + "." + in.to.name
-	pattern := func(field string) bson.Raw {
-		raw, err := bson.Marshal(bson.D{{Key: "keyPattern", Value: bson.D{{Key: field, Value: 1}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
-	for _, tt := range []struct {
-		e    driver.WriteError
-		want bool
-	}{
-		{driver.WriteError{Message: at + " index: _id_ dup key: { _id: 1 }"}, true},
-		{driver.WriteError{Message: at + " index: _id_"}, true},
-		{driver.WriteError{Message: at + " index: alias_1 dup key: { alias: \" index: _id_ \" }"}, false},
-		{driver.WriteError{Message: at + " index: _id_not dup key: {}"}, false},
-		{driver.WriteError{Message: "something else"}, false},
-		{driver.WriteError{Raw: pattern("_id"), Message: "in words nobody knows"}, true},
-		{driver.WriteError{Raw: pattern("alias"), Message: at + " index: _id_ dup key"}, false},
-	} {
-		if got := in.duplicateID(&tt.e); got != tt.want {
-			t.Errorf("%q %v: %t", tt.e.Message, tt.e.Raw, got)
-		}
-	}
-}
-
 // TestRefusedDocuments: a validator that somebody put on the collection refuses single documents for good.
 func TestRefusedDocuments(t *testing.T) {
 	s := shared(t)

@@ -42,7 +42,8 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 }
 
 // Open connects and makes the collections with fixed names and their indexes. A plain collection where a capped one is
-// asked for, a server without capped collections, and wrong credentials are fatal. Collections of organisations are
+// asked for, a server without capped collections, missing rights and indexes, a unique index that somebody made, and wrong
+// credentials are fatal. Collections of organisations are
 // made when their first record comes.
 func (s *Sink) Open(ctx context.Context) error {
 	db, err := s.connect(ctx)
@@ -50,12 +51,12 @@ func (s *Sink) Open(ctx context.Context) error {
 		return err
 	}
 	if s.cfg.Layout == LayoutCapped {
-		if err := s.ensure(ctx, db, capped()); err != nil {
+		if err := s.atStart(ctx, db, capped()); err != nil {
 			return err
 		}
 	}
 	if s.cfg.Uptime {
-		return s.ensure(ctx, db, uptime())
+		return s.atStart(ctx, db, uptime())
 	}
 	return nil
 }

@@ -3,11 +3,9 @@ package mongoraw
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/bson/primitive"
-	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.mongodb.org/mongo-driver/mongo/readconcern"
 
@@ -16,21 +14,6 @@ import (
 )
 
 func bsonRaw(b []byte) bson.Raw { return b }
-
-// duplicateID tells whether a duplicate key is that of _id. Servers from 4.2 on name the key's fields; before, the
-// message names the index behind the collection.
-func (in *inserter) duplicateID(e *driver.WriteError) bool {
-	if pattern, err := e.Raw.LookupErr("keyPattern"); err == nil {
-		doc, ok := pattern.DocumentOK()
-		if !ok {
-			return false
-		}
-		fields, err := doc.Elements()
-		return err == nil && len(fields) == 1 && fields[0].Key() == "_id"
-	}
-	_, behind, ok := strings.Cut(e.Message, "collection: "+in.db.Name()+"."+in.to.name+" index: ")
-	return ok && (behind == "_id_" || strings.HasPrefix(behind, "_id_ "))
-}
 
 // settleClashes decides about documents that another unique index refused: somebody made one. A server looks at _id
 // first, but that is its own affair, so those that are there count as delivered; the others can never be. Local reads

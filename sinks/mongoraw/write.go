@@ -7,6 +7,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"golang.org/x/sync/errgroup"
 
+	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/internal/tally"
 )
@@ -98,7 +99,7 @@ func (s *Sink) deliver(ctx context.Context, db *driver.Database, b *pipeline.Bat
 	switch {
 	case errors.Is(err, errNoCollection):
 		for _, i := range g.items {
-			t.Dead(i, noCollection(b.Items[i].Record.OrgID, err.Error()))
+			t.Dead(i, mongo.NoCollection(b.Items[i].Record.OrgID, err.Error()))
 		}
 	case err != nil:
 		t.Retry(g.items, err)
