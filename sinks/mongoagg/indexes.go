@@ -86,7 +86,7 @@ func (s *Sink) prepare(ctx context.Context, db *driver.Database, collection stri
 
 // atStart sees to a collection at the start, when an operator is there: what only one can cure is fatal.
 func (s *Sink) atStart(ctx context.Context, db *driver.Database, collection string) error {
-	if err := mongo.CheckRights(ctx, db, collection, "find", "insert", "update", "remove"); err != nil {
+	if err := mongo.CheckRights(ctx, db, collection, "find", "insert", "update"); err != nil {
 		return err
 	}
 	var missing *mongo.MissingIndexes
