@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	format "sluice/internal/archive"
 	"sluice/internal/archive/dirstore"
 	"sluice/internal/archive/s3store"
 	"sluice/internal/config"
@@ -97,9 +98,10 @@ func parseTime(s string) (time.Time, error) {
 
 // openArchive is the archive of one sink, ready to be read.
 type openArchive struct {
-	archivesource.Archive
-	name  string
-	close func()
+	archivesource.Archive // through the archive's indexes
+	raw                   archivesource.Archive
+	name                  string
+	close                 func()
 }
 
 // openArchive finds and opens the archive of the named sink, or of the only one that writes one.
@@ -130,6 +132,8 @@ func (e *environment) openArchive(ctx context.Context, cfg *config.Config, name 
 		}
 		a.Store = store
 	}
+	a.raw = a.Archive
+	a.Store = format.NewIndexed(a.raw.Store, a.Prefix, false)
 	return a, nil
 }
 

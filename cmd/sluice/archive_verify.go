@@ -64,7 +64,7 @@ type verifying struct {
 
 // all reads the chosen objects, hour by hour, some at a time.
 func (v *verifying) all(ctx context.Context, s *archivesource.Selection) error {
-	for h, err := range v.archive.Hours(ctx, s.From, s.To) {
+	for h, err := range v.archive.raw.Hours(ctx, s.From, s.To) {
 		if err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (v *verifying) begin(h *format.Hour) {
 }
 
 func (v *verifying) one(ctx context.Context, m *format.Manifest) error {
-	err := format.Verify(ctx, v.archive.Store, m)
+	err := format.Verify(ctx, v.archive.raw.Store, m)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

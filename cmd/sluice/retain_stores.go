@@ -122,6 +122,9 @@ func asStore[S apply.Store](st S, err error) (apply.Store, error) {
 // addArchive takes an archive in. Others are verified in the first one that leaves nothing out, else in the first.
 func (s *retainStores) addArchive(name, prefix string, store archive.Store, partial bool, free func() int64) *archived.Store {
 	a := archived.New(name, prefix, store, partial, free)
+	if s.r.o.apply {
+		a.Applies()
+	}
 	a.Joining(filepath.Join(s.r.stateDir(), "merge"), s.rules.TargetObject)
 	if s.archiveName == "" || s.archive != nil && s.archive.Partial() && !partial {
 		s.archive, s.archiveName = a, name

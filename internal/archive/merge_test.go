@@ -37,7 +37,9 @@ func (h *hoard) add(lineage string, n uint32) {
 		h.regs[lineage] = &registry{}
 	}
 	m := h.regs[lineage]
-	g := gathererOver(h.t, h.s, small(h.t))
+	o := small(h.t)
+	o.Layout.Compression = None
+	g := gathererOver(h.t, h.s, o)
 	from := h.next[lineage]
 	h.next[lineage] += n
 	b := batchOf(m, g, 1, from, from+n, sameHour)

@@ -24,12 +24,16 @@ type Store struct {
 	free    func() int64
 	rate    int // objects a second
 
+	applies bool   // what is found decides what is deleted, so that no index is trusted
 	dir     string // for temporary files
 	target  int64  // bytes of rows in a joined object
 	covered plan.Covered
 }
 
 const defaultRate = 200
+
+// Applies says that the plan is to be done, and not only shown.
+func (s *Store) Applies() { s.applies = true }
 
 // Joining says where temporary files lie while objects are joined, and how many bytes of rows these aim at.
 func (s *Store) Joining(dir string, target int64) { s.dir, s.target = dir, target }
@@ -40,13 +44,15 @@ func New(name, prefix string, s archive.Store, partial bool, free func() int64) 
 	return &Store{name: name, prefix: prefix, store: s, partial: partial, free: free, rate: defaultRate}
 }
 
-// Inventory lists the archive by day, and notes what it holds by hour. It reads every manifest.
+// Inventory lists the archive by day, and notes what it holds by hour. It reads every manifest; of days that are indexed
+// from there, if the plan is only shown.
 func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, error) {
 	inv := plan.Inventory{Store: s.name, Kind: plan.Archive, Free: s.free(), Ahead: "on its file system"}
 	s.covered = plan.Covered{Store: s.name, Hours: map[time.Time]int64{}, Partial: s.partial}
 	days := map[string]*plan.Item{}
 	orphans, broken := 0, 0
-	for h, err := range archive.Hours(ctx, s.store, s.prefix, time.Time{}, time.Time{}) {
+	read := archive.NewIndexed(s.store, s.prefix, s.applies)
+	for h, err := range archive.Hours(ctx, read, s.prefix, time.Time{}, time.Time{}) {
 		if err != nil {
 			s.covered.Err = err.Error()
 			return inv, err
@@ -70,7 +76,11 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 		broken += len(h.Broken)
 	}
 	for _, target := range sortedKeys(days) {
-		inv.Items = append(inv.Items, *days[target])
+		it := days[target]
+		inv.Items = append(inv.Items, *it)
+		if region, err := regionOf(target); err == nil {
+			inv.Unindexed = append(inv.Unindexed, plan.Unindexed{Target: target, To: it.To, Missing: read.Missed(region, it.From)})
+		}
 	}
 	if broken > 0 {
 		inv.Notes = append(inv.Notes, fmt.Sprintf("%d manifests cannot be read; what they describe does not count, and keeps what other stores have of it", broken))
@@ -113,6 +123,8 @@ func (s *Store) Do(ctx context.Context, a *plan.Action, done func(int64)) error 
 		return s.deleteDay(ctx, a, done)
 	case plan.Compact:
 		return s.compact(ctx, a, region, done)
+	case plan.Index:
+		return archive.WriteIndex(ctx, s.store, s.prefix, region, a.From)
 	case plan.DeleteReplaced:
 		return s.sweep(ctx, a, region, done)
 	}
@@ -151,6 +163,11 @@ func (s *Store) deleteDay(ctx context.Context, a *plan.Action, done func(int64))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
+		}
+	}
+	if region, err := regionOf(a.Target); err == nil {
+		if err := archive.DropIndex(ctx, s.store, s.prefix, region, a.From); err != nil {
+			return fmt.Errorf("delete %s: %w", a.Target, err)
 		}
 	}
 	done(a.Records)

@@ -201,3 +201,37 @@ func TestNothingIsSweptThatIsNotSafe(t *testing.T) {
 		t.Errorf("%+v, %v", h, err)
 	}
 }
+
+// TestDaysAreIndexed: once they are over and joined; what is planned for deletion never rests on an index.
+func TestDaysAreIndexed(t *testing.T) {
+	d := newTidier(t)
+	d.rules.CompactAfter = 2 * time.Hour
+	day := time.Now().UTC().Truncate(units.Day).AddDate(0, 0, -3)
+	for i := range uint32(10) {
+		rows(t, d.root, d.files, day.Add(time.Duration(i)*time.Hour), i*10, 10, 50*time.Hour)
+	}
+	as := d.due(plan.Claims{})
+	if len(as) != 1 || as[0].Verb != plan.Index || as[0].Target != "region=eu/dt="+day.Format(time.DateOnly) {
+		t.Fatalf("plan: %+v", as)
+	}
+	d.do(as[0])
+	for _, applies := range []bool{false, true} {
+		if d.s.applies = applies; len(d.due(plan.Claims{})) != 0 {
+			t.Errorf("again: %+v", d.due(plan.Claims{}))
+		}
+	}
+	rows(t, d.root, d.files, day.Add(time.Hour), 1000, 10, 50*time.Hour)
+	as = d.due(plan.Claims{})
+	if len(as) != 1 || as[0].Verb != plan.Compact {
+		t.Errorf("what comes late is joined first: %+v", as)
+	}
+	d.rules.Keep[plan.Archive] = units.Day
+	as = d.due(plan.Claims{})
+	if len(as) != 1 || as[0].Verb != plan.DeletePartition || as[0].Records != 110 {
+		t.Fatalf("plan: %+v", as)
+	}
+	d.do(as[0])
+	for i, err := range d.files.List(t.Context(), "") {
+		t.Errorf("left: %s %v", i.Key, err)
+	}
+}

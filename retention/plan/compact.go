@@ -26,6 +26,36 @@ type Leftovers struct {
 	Bytes   int64
 }
 
+// Unindexed is a day of an archive whose index lacks manifests.
+type Unindexed struct {
+	Target  string
+	To      time.Time
+	Missing int
+}
+
+// worthIndexing is how many manifests a reader would have to get one by one.
+const worthIndexing = 8
+
+// index has days indexed that are over, once they are joined and what was joined is gone.
+func (p *planner) index(going map[string]bool, joining []Action) (out []Action) {
+	for _, a := range joining {
+		if a.Verb == Compact && !a.Held() {
+			going[a.Target] = true
+		}
+	}
+	for _, l := range p.inv.Replaced { // what is deleted soon is not indexed before
+		going[l.Target] = true
+	}
+	for _, u := range p.inv.Unindexed {
+		if u.Missing < worthIndexing || going[u.Target] || u.To.After(p.in.Now.Add(-p.in.Rules.CompactAfter)) {
+			continue
+		}
+		out = append(out, Action{Verb: Index, Store: p.inv.Store, Kind: p.inv.Kind, Target: u.Target, To: u.To, From: u.To.Add(-units.Day),
+			Reason: fmt.Sprintf("readers get %d manifests one by one", u.Missing)})
+	}
+	return out
+}
+
 // tidy joins small objects of hours that are over, and deletes what they replaced once nobody reads it any more.
 func (p *planner) tidy() (out []Action) {
 	going := map[string]bool{} // whole days that are deleted anyway
@@ -50,7 +80,7 @@ func (p *planner) tidy() (out []Action) {
 			Objects: l.Objects, Bytes: l.Bytes, Before: p.in.Now.Add(-p.in.Rules.Grace),
 			Reason: "replaced by other objects more than " + units.Duration(p.in.Rules.Grace).String() + " ago"})
 	}
-	return out
+	return append(out, p.index(going, out)...)
 }
 
 // joined is the action for an hour, if it is over: what is still to be delivered would add to it.

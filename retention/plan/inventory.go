@@ -22,11 +22,12 @@ type Inventory struct {
 	Capped  *Capped
 	Indexes []TTL // expiry indexes that are missing or wrong
 	// Small and Replaced are of an archive, in the order of their targets and hours.
-	Small    []Hour
-	Replaced []Leftovers
-	Notes    []string // what the reader of a plan should know of this store
-	Free     int64    // bytes that the store can still take; below 0: not known, or without bound
-	Ahead    string   // of what Free is, for the forecast
+	Small     []Hour
+	Replaced  []Leftovers
+	Unindexed []Unindexed
+	Notes     []string // what the reader of a plan should know of this store
+	Free      int64    // bytes that the store can still take; below 0: not known, or without bound
+	Ahead     string   // of what Free is, for the forecast
 }
 
 // Item is the smallest thing that is decided about: what one organisation (or several) has in a target in a stretch of

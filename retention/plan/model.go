@@ -21,6 +21,7 @@ const (
 	RollUp          Verb = "roll up"
 	Compact         Verb = "compact"
 	DeleteReplaced  Verb = "delete replaced objects"
+	Index           Verb = "index"
 )
 
 // Action is one row of a plan. It is done unless something holds it back.
