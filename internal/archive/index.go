@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"sluice/internal/crash"
 )
 
 // indexDir lies beside the partitions; Athena and Hive pass over names that begin with an underscore.
@@ -232,7 +234,10 @@ func WriteIndex(ctx context.Context, s Store, prefix, region string, t time.Time
 	}
 	dir := indexOf(prefix, day)
 	key := fmt.Sprintf("%s%020d-%s.jsonl.zst", dir, time.Now().UnixMilli(), strings.ToLower(rand.Text()[:8]))
-	if _, _, err := s.PutIfAbsent(ctx, key, bytes.NewReader(packed), int64(len(packed)), hex.EncodeToString(sum[:])); err != nil {
+	crash.Before("archive/index")
+	_, _, err = s.PutIfAbsent(ctx, key, bytes.NewReader(packed), int64(len(packed)), hex.EncodeToString(sum[:]))
+	crash.After("archive/index")
+	if err != nil {
 		return fmt.Errorf("index a day: %w", err)
 	}
 	return dropIndex(ctx, s, dir, key)
@@ -275,7 +280,10 @@ func dropIndex(ctx context.Context, s Store, dir, but string) error {
 		if i.Key == but {
 			continue
 		}
-		if err := s.Delete(ctx, i.Key); err != nil {
+		crash.Before("archive/index-old")
+		err := s.Delete(ctx, i.Key)
+		crash.After("archive/index-old")
+		if err != nil {
 			return fmt.Errorf("delete an old index: %w", err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"sluice/internal/crash"
 )
 
 // ErrRaced says that another process rewrote objects of the same hour meanwhile. Nothing is lost and nothing is there
@@ -153,7 +155,10 @@ func (w *Rewriter) commit(ctx context.Context, m *Manifest) (there Info, created
 		return there, false, fmt.Errorf("the manifest of %s would have %d bytes", m.Object, len(line))
 	}
 	sum := sha256.Sum256(line)
-	return w.Store.PutIfAbsent(ctx, m.ManifestKey(), bytes.NewReader(line), int64(len(line)), hex.EncodeToString(sum[:]))
+	crash.Before("archive/merged-manifest")
+	there, created, err = w.Store.PutIfAbsent(ctx, m.ManifestKey(), bytes.NewReader(line), int64(len(line)), hex.EncodeToString(sum[:]))
+	crash.After("archive/merged-manifest")
+	return there, created, err
 }
 
 // write makes an object of the rows that fill writes, then its manifest. m lacks what the rows tell.
@@ -172,7 +177,9 @@ func (w *Rewriter) write(ctx context.Context, m *Manifest, fill func(*rowWriter)
 		return err
 	}
 	m.Records, m.Bytes, m.SHA256 = out.records, out.bytes, hex.EncodeToString(out.hash.Sum(nil))
+	crash.Before("archive/merged-object")
 	there, created, err := w.Store.PutIfAbsent(ctx, m.Key, f, size, m.SHA256)
+	crash.After("archive/merged-object")
 	if err != nil {
 		return err
 	}
@@ -243,7 +250,9 @@ func (w *rowWriter) flush() error {
 	packed, err := w.pack.pack(w.kind, w.buf)
 	if err == nil {
 		var n int
+		crash.Before("archive/merged-rows")
 		n, err = w.file.Write(packed)
+		crash.After("archive/merged-rows")
 		w.size += int64(n)
 	}
 	w.buf = w.buf[:0]

@@ -48,7 +48,9 @@ func OpenDir(path string) (*Dir, error) {
 // Scratch makes a directory in it for temporary files, without what a crash left there.
 func (d *Dir) Scratch(name string) error {
 	path := filepath.Join(d.path, name)
+	crash.Before("retention/scratch")
 	err := os.RemoveAll(path)
+	crash.After("retention/scratch")
 	if err == nil {
 		err = os.Mkdir(path, 0o700)
 	}

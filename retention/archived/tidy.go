@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/internal/archive"
+	"sluice/internal/crash"
 	"sluice/retention/plan"
 )
 
@@ -73,7 +74,10 @@ func (s *Store) sweep(ctx context.Context, a *plan.Action, region string, done f
 				}
 				sound[l.By.Key] = true
 			}
-			if err := s.store.Delete(ctx, l.Key); err != nil {
+			crash.Before("retention/replaced")
+			err := s.store.Delete(ctx, l.Key)
+			crash.After("retention/replaced")
+			if err != nil {
 				return err
 			}
 			select {
