@@ -114,28 +114,68 @@ func TestPolicyDeletesNothingButFromTheSpool(t *testing.T) {
 	}
 }
 
-func TestACLIsEnough(t *testing.T) {
-	srv := testenv.StartRedis(t)
-	c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{srv.Addr}, DisableCache: true, ForceSingleClient: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	words := strings.Fields(strings.ReplaceAll(string(read(t, "redis/sluice.acl")), ">CHANGE-ME", ">secret"))
+// setUser makes the user of a file on servers.
+func setUser(t *testing.T, file string, addrs ...string) (name string) {
+	t.Helper()
+	words := strings.Fields(strings.ReplaceAll(string(read(t, file)), ">CHANGE-ME", ">secret"))
 	if words[0] != "user" {
 		t.Fatalf("the line begins with %q", words[0])
 	}
-	if err := c.Do(t.Context(), c.B().Arbitrary("ACL", "SETUSER").Args(words[1:]...).Build()).Error(); err != nil {
-		t.Fatal(err)
+	for _, addr := range addrs {
+		c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, AlwaysRESP2: true, ForceSingleClient: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Do(t.Context(), c.B().Arbitrary("ACL", "SETUSER").Args(words[1:]...).Build()).Error(); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return words[1]
+}
+
+func TestACLIsEnough(t *testing.T) {
+	srv := testenv.StartRedis(t)
 	cfg := redislist.Defaults()
-	cfg.Addrs, cfg.Username, cfg.Password = []string{srv.Addr}, words[1], "secret"
+	cfg.Addrs, cfg.Username, cfg.Password = []string{srv.Addr}, setUser(t, "redis/sluice.acl", srv.Addr), "secret"
+	mustPass(t, cfg)
+}
+
+func TestACLOfClusterIsEnough(t *testing.T) {
+	c := testenv.StartRedisCluster(t, 0)
+	cfg := redislist.Defaults()
+	cfg.Mode, cfg.Addrs = redislist.ModeCluster, c.Addrs
+	cfg.Username, cfg.Password = setUser(t, "redis/sluice-cluster.acl", c.Addrs...), "secret"
+	mustPass(t, cfg)
+}
+
+func TestACLOfSentinelsIsEnough(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	sentinels := testenv.StartSentinels(t, srv)
+	cfg := redislist.Defaults()
+	cfg.Mode, cfg.Addrs, cfg.MasterName = redislist.ModeSentinel, sentinels.Addrs, sentinels.Master
+	cfg.Username, cfg.Password = setUser(t, "redis/sluice.acl", srv.Addr), "secret"
+	cfg.Sentinel.Username, cfg.Sentinel.Password = setUser(t, "redis/sluice-sentinel.acl", sentinels.Addrs...), "secret"
+	mustPass(t, cfg)
+}
+
+func mustPass(t *testing.T, cfg redislist.Config) {
+	t.Helper()
 	s, err := redislist.New("main", cfg, redislist.Deps{Token: strings.Repeat("a", 32), Home: "home", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := redislist.Err(s.Check(t.Context())); err != nil {
 		t.Error(err)
+	}
+	if err := s.Shield(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Audit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if idle, _, err := s.Idle(t.Context()); err != nil || !idle {
+		t.Error(idle, err)
 	}
 }
 

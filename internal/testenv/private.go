@@ -54,6 +54,9 @@ func (p private) Continue() { p.t.Helper(); p.must(p.server.Continue()) }
 // PID returns the process ID of the server.
 func (p private) PID() int { return p.server.Process().PID() }
 
+// Log returns what the server has written since its last start.
+func (p private) Log() string { return p.server.Log.String() }
+
 func (p private) must(err error) {
 	p.t.Helper()
 	if err != nil {

@@ -106,18 +106,21 @@ func readList(ctx context.Context, c *control, l list, claims ...pipeline.ClaimI
 
 // Audit reads every list that has a registry or elements. It changes nothing and needs no lease.
 func (s *Source) Audit(ctx context.Context) ([]ListAudit, error) {
-	c, err := s.dialer.control(ctx)
-	if err != nil {
-		return nil, loginError(err)
-	}
-	defer c.close()
-	now, err := serverTime(ctx, c)
+	r, err := s.reach(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer r.close()
 	var out []ListAudit
 	for _, l := range s.lists {
-		v, err := readListAndClaims(ctx, c, l)
+		var v listView
+		var now time.Time
+		err := r.on(ctx, l, func(c *control) (err error) {
+			if now, err = r.now(ctx, c); err == nil {
+				v, err = readListAndClaims(ctx, c, l)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}

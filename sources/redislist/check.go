@@ -3,6 +3,7 @@ package redislist
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,10 +40,26 @@ var commands = strings.Fields("ping info time type llen pttl lrange hget hmget h
 	"hexists rpush " + // these two put dead letters back
 	"unlink") // the last, which removes what the others left
 
+// clusterCommands are needed beside them in a Cluster.
+var clusterCommands = strings.Fields("cluster|info cluster|slots asking")
+
 // Check tries what a run needs and changes nothing but a key of its own, which it removes.
 func (s *Source) Check(ctx context.Context) []Finding {
-	k := &checker{cfg: s.cfg, list: s.lists[0]}
-	c, err := s.dialer.control(ctx)
+	k := &checker{s: s, cfg: s.cfg, list: s.lists[0]}
+	switch s.cfg.Mode {
+	case ModeSentinel:
+		k.sentinels(ctx)
+	case ModeCluster:
+		k.cluster(ctx)
+	default:
+		c, err := s.dialer.control(ctx)
+		k.node(ctx, c, err)
+	}
+	return k.found
+}
+
+// node checks one server, to which a connection was made, or was not.
+func (k *checker) node(ctx context.Context, c *control, err error) {
 	if err != nil {
 		err = loginError(err)
 		cure := "see addrs and tls, and whether the network lets you through"
@@ -50,12 +67,15 @@ func (s *Source) Check(ctx context.Context) []Finding {
 			cure = "" // the error has it
 		}
 		k.add(Fail, err.Error(), cure)
-		return k.found
+		return
 	}
 	defer c.close()
 	k.c = c
 	k.add(OK, "reachable", "")
 	for _, step := range []func(context.Context) error{k.server, k.clock, k.rights} {
+		if k.wrong {
+			break
+		}
 		if err := step(ctx); err != nil {
 			k.add(Fail, err.Error(), "see the server's log")
 			if c.failed() {
@@ -63,18 +83,20 @@ func (s *Source) Check(ctx context.Context) []Finding {
 			}
 		}
 	}
-	return k.found
 }
 
 type checker struct {
+	s     *Source
 	cfg   Config
 	list  list
+	at    string // put before every finding: the node of several
 	c     *control
+	wrong bool // it is another kind of server: the other findings would mislead
 	found []Finding
 }
 
 func (k *checker) add(level Level, text, cure string) {
-	k.found = append(k.found, Finding{level, text, cure})
+	k.found = append(k.found, Finding{level, k.at + text, cure})
 }
 
 // server looks at what INFO shows.
@@ -92,6 +114,11 @@ func (k *checker) server(ctx context.Context) error {
 		return err
 	}
 	f := infoFields(text)
+	if err := otherKind(k.cfg.Mode, f); err != nil {
+		k.wrong = true
+		k.add(Fail, err.Error(), "")
+		return nil
+	}
 	v := f["redis_version"]
 	if major, _ := strconv.Atoi(strings.SplitN(v, ".", 2)[0]); major < oldestRedis {
 		k.add(Fail, "version "+v+" is too old", fmt.Sprintf("use Redis %d or newer", oldestRedis))
@@ -101,15 +128,11 @@ func (k *checker) server(ctx context.Context) error {
 	if f["role"] == "master" {
 		k.add(OK, fmt.Sprintf("primary with %d replicas in sync", onlineReplicas(text)), "")
 	} else {
-		k.add(Fail, fmt.Sprintf("this address leads to a %s of %s:%s", f["role"], f["master_host"], f["master_port"]),
-			"give the address of the primary, or a name that follows it")
+		k.add(Fail, notPrimary(k.c.addr, f).Error(), "give the address of the primary, or a name that follows it")
 	}
 	if n := k.cfg.Claim.WaitReplicas; n != AutoReplicas && onlineReplicas(text) < int(n) {
 		k.add(Fail, fmt.Sprintf("claim.wait_replicas is %d, %d are in sync: nothing would be delivered", n, onlineReplicas(text)),
 			"add replicas, or set auto")
-	}
-	if f["redis_mode"] == "cluster" || f["cluster_enabled"] == "1" {
-		k.add(Fail, "Redis runs as a Cluster, mode is "+k.cfg.Mode, "give the address of a Redis without cluster mode")
 	}
 	k.policy(f)
 	return nil
@@ -172,6 +195,13 @@ func (k *checker) rights(ctx context.Context) error {
 	return nil
 }
 
+func (k *checker) needed() []string {
+	if k.cfg.Mode == ModeCluster {
+		return slices.Concat(clusterCommands, commands)
+	}
+	return commands
+}
+
 // sample is a command as it is used, on the keys of a list.
 func (k *checker) sample(name string) []string {
 	reg := k.list.registry() + ":check"
@@ -180,6 +210,10 @@ func (k *checker) sample(name string) []string {
 		return []string{name}
 	case "wait":
 		return []string{name, "0", "1"}
+	case "asking":
+		return []string{name}
+	case "cluster|info", "cluster|slots":
+		return strings.Split(name, "|")
 	case "eval", "evalsha":
 		return []string{name, "return 1", "1", reg}
 	case "type", "llen", "pttl", "hgetall", "hkeys", "exists", "persist", "unlink":
@@ -212,7 +246,7 @@ func (k *checker) dryRun(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	missing := []string{}
-	for _, name := range commands {
+	for _, name := range k.needed() {
 		m, err := k.c.do(ctx, b().Arbitrary("ACL", "DRYRUN", user).Args(k.sample(name)...).Build())
 		if err != nil {
 			return nil, k.c.cause() // older than 7.0, or not allowed
@@ -229,7 +263,7 @@ func (k *checker) dryRun(ctx context.Context) ([]string, error) {
 func (k *checker) try(ctx context.Context) ([]string, error) {
 	b := k.c.conn.B
 	var missing []string
-	for _, name := range commands {
+	for _, name := range k.needed() {
 		args := k.sample(name)
 		if name == "renamenx" { // never the list itself
 			args = []string{name, args[2] + ":none", args[2]}

@@ -85,7 +85,7 @@ func (se *session) claim(ctx context.Context, sl *slot, p probe) (uint32, error)
 	case errors.As(err, &home):
 		se.src.say("home "+sl.list.name, "a list waits for another state directory; `sluice release` lets this pump have it",
 			"list", sl.list.name, "home", home.home)
-		return 0, se.shield(ctx, sl, p.ttl)
+		return 0, se.shield(ctx, sl, p)
 	}
 	return 0, se.failing(ctx, sl, p, "claim", err)
 }

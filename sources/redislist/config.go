@@ -25,18 +25,19 @@ const (
 
 // Config is a source of type redis.
 type Config struct {
-	Mode       string      `yaml:"mode" doc:"How Redis is run: single (one node, or a stable name such as an ElastiCache primary endpoint), sentinel or cluster."`
-	Addrs      []string    `yaml:"addrs" doc:"host:port of the node, or of the Sentinels, or of some Cluster nodes; tried in order."`
-	MasterName string      `yaml:"master_name" doc:"Name of the primary as the Sentinels know it."`
-	Username   string      `yaml:"username" doc:"ACL user; empty is Redis's default user."`
-	Password   string      `yaml:"password" doc:"Password of the user." secret:"true"`
-	DB         int         `yaml:"db" doc:"Number of the database that the gateways write to."`
-	TLS        TLSConfig   `yaml:"tls" doc:"Encryption of the connection."`
-	IAM        IAMConfig   `yaml:"iam" doc:"Login with ElastiCache IAM tokens instead of a password."`
-	KeyPrefix  string      `yaml:"key_prefix" doc:"What the gateways put before the names of their lists; analytics- is their default."`
-	Uptime     bool        `yaml:"uptime" doc:"Also drain the results of uptime checks, host-checker:tyk-uptime-analytics."`
-	Claim      ClaimConfig `yaml:"claim" doc:"How lists are leased and claimed."`
-	Guard      GuardConfig `yaml:"guard" doc:"When records of a sink that is down may no longer wait in Redis, and go to its spool (on_full)."`
+	Mode       string         `yaml:"mode" doc:"How Redis is run: single (one node, or a stable name such as an ElastiCache primary endpoint), sentinel or cluster."`
+	Addrs      []string       `yaml:"addrs" doc:"host:port of the node, or of the Sentinels, or of some Cluster nodes; tried in order."`
+	MasterName string         `yaml:"master_name" doc:"Name of the primary as the Sentinels know it; for mode sentinel."`
+	Sentinel   SentinelConfig `yaml:"sentinel" doc:"How one logs in to the Sentinels themselves; for mode sentinel."`
+	Username   string         `yaml:"username" doc:"ACL user; empty is Redis's default user."`
+	Password   string         `yaml:"password" doc:"Password of the user." secret:"true"`
+	DB         int            `yaml:"db" doc:"Number of the database that the gateways write to."`
+	TLS        TLSConfig      `yaml:"tls" doc:"Encryption of the connection."`
+	IAM        IAMConfig      `yaml:"iam" doc:"Login with ElastiCache IAM tokens instead of a password."`
+	KeyPrefix  string         `yaml:"key_prefix" doc:"What the gateways put before the names of their lists; analytics- is their default."`
+	Uptime     bool           `yaml:"uptime" doc:"Also drain the results of uptime checks, host-checker:tyk-uptime-analytics."`
+	Claim      ClaimConfig    `yaml:"claim" doc:"How lists are leased and claimed."`
+	Guard      GuardConfig    `yaml:"guard" doc:"When records of a sink that is down may no longer wait in Redis, and go to its spool (on_full)."`
 
 	// Embedded accepts a server without INFO: it has a fixed identity, so that a new epoch is never noticed. For the
 	// in-process Redis of the demo only.
@@ -50,6 +51,13 @@ type TLSConfig struct {
 	CertFile   string `yaml:"cert_file" doc:"PEM file of the client certificate, if the server asks for one."`
 	KeyFile    string `yaml:"key_file" doc:"PEM file of the client certificate's key."`
 	ServerName string `yaml:"server_name" doc:"Name the server's certificate must bear, if it is not the address's host."`
+}
+
+// SentinelConfig is how one gets through to the Sentinels, which have users and certificates of their own.
+type SentinelConfig struct {
+	Username string    `yaml:"username" doc:"ACL user of the Sentinels; empty is their default user."`
+	Password string    `yaml:"password" doc:"Password of that user; empty logs in nowhere." secret:"true"`
+	TLS      TLSConfig `yaml:"tls" doc:"Encryption of the connections to the Sentinels."`
 }
 
 // IAMConfig is the login with ElastiCache IAM tokens.
@@ -124,10 +132,19 @@ func (c Config) Validate() (ps []units.Problem) {
 	add := func(key, what, cure string) { ps = append(ps, units.Problem{Key: key, What: what, Cure: cure}) }
 	switch c.Mode {
 	case ModeSingle:
-	case ModeSentinel, ModeCluster:
-		add("mode", c.Mode+" is not supported yet", "set single and give a name that always leads to the primary")
+	case ModeSentinel:
+		if c.MasterName == "" {
+			add("master_name", "it is missing", "give the name that `sentinel monitor` gives the primary, such as mymaster")
+		}
+	case ModeCluster:
+		if c.DB != 0 {
+			add("db", "a Cluster has database 0 alone", "set it to 0")
+		}
 	default:
-		add("mode", fmt.Sprintf("%q is not a mode", c.Mode), "write single")
+		add("mode", fmt.Sprintf("%q is not a mode", c.Mode), "write single, sentinel or cluster")
+	}
+	if c.Mode != ModeSentinel && (c.MasterName != "" || c.Sentinel != SentinelConfig{}) {
+		add("mode", "master_name or sentinel is given, and the mode is "+c.Mode, "set it to sentinel, or remove them")
 	}
 	if len(c.Addrs) == 0 {
 		add("addrs", "no address is given", "write the host:port of Redis")
@@ -157,12 +174,11 @@ func (c Config) validateAccess() (ps []units.Problem) {
 	if c.Username != "" && c.Password == "" && !c.IAM.Enabled {
 		add("password", "a username is given without it", "give the user's password")
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		add("tls.key_file", "cert_file and key_file go together", "give both or none")
+	if c.Sentinel.Username != "" && c.Sentinel.Password == "" {
+		add("sentinel.password", "a username is given without it", "give the user's password")
 	}
-	if !c.TLS.Enabled && (c.TLS.CAFile != "" || c.TLS.CertFile != "" || c.TLS.ServerName != "") {
-		add("tls.enabled", "it is off while other keys of tls are set", "set it to true")
-	}
+	ps = append(ps, c.TLS.validate("tls.")...)
+	ps = append(ps, c.Sentinel.TLS.validate("sentinel.tls.")...)
 	if !c.IAM.Enabled {
 		return ps
 	}
@@ -177,6 +193,16 @@ func (c Config) validateAccess() (ps []units.Problem) {
 	}
 	if c.Username != "" || c.Password != "" {
 		add("password", "it is given beside iam", "use one of them")
+	}
+	return ps
+}
+
+func (c TLSConfig) validate(at string) (ps []units.Problem) {
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		ps = append(ps, units.Problem{Key: at + "key_file", What: "cert_file and key_file go together", Cure: "give both or none"})
+	}
+	if !c.Enabled && (c.CAFile != "" || c.CertFile != "" || c.ServerName != "") {
+		ps = append(ps, units.Problem{Key: at + "enabled", What: "it is off while other keys beside it are set", Cure: "set it to true"})
 	}
 	return ps
 }
@@ -215,5 +241,9 @@ func (c ClaimConfig) validate() (ps []units.Problem) {
 // Target names the lists that are drained, so that two sources with one target can be refused.
 func (c Config) Target() string {
 	addrs := slices.Sorted(slices.Values(c.Addrs))
-	return fmt.Sprintf("redis %s db %d prefix %q", strings.Join(addrs, ","), c.DB, c.KeyPrefix)
+	name := ""
+	if c.Mode == ModeSentinel { // the same Sentinels may know several primaries
+		name = " primary " + strconv.Quote(c.MasterName)
+	}
+	return fmt.Sprintf("redis %s%s db %d prefix %q", strings.Join(addrs, ","), name, c.DB, c.KeyPrefix)
 }

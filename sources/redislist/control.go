@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,25 +24,13 @@ var errBroken = errors.New("the connection to Redis is broken")
 type control struct {
 	client rueidis.Client
 	conn   rueidis.DedicatedClient
+	addr   string        // host:port, as it was dialled
+	lines  *lines        // below client and conn
 	broken chan struct{} // closed with the first failure
 
 	mu     sync.Mutex
 	err    error
 	writes atomic.Uint64 // scripts that were answered
-}
-
-func (d *dialer) control(ctx context.Context) (*control, error) {
-	client, err := d.client(ctx)
-	if err != nil {
-		return nil, err
-	}
-	conn, _ := client.Dedicate()
-	c := &control{client: client, conn: conn, broken: make(chan struct{})}
-	if _, err := c.do(ctx, conn.B().Ping().Build()); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // do sends a command. ctx is asked before only: a command that is on its way is waited for, since one whose outcome is
@@ -70,7 +59,8 @@ func (c *control) doMulti(ctx context.Context, cmds ...rueidis.Completed) ([]rue
 			c.fail(err)
 			return nil, c.cause()
 		}
-		// A primary that became a replica, or one that restarts, is not where anything remembered counts.
+		// A primary that became a replica or restarts, or a node that has given a slot away, is not where anything
+		// remembered counts. ASK, TRYAGAIN and CLUSTERDOWN are of one list or pass by, and are the caller's.
 		if err := r.Error(); err != nil && serverError(err, breaking()...) {
 			c.fail(err)
 			return nil, c.cause()
@@ -85,6 +75,31 @@ func (c *control) fail(err error) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%w: %w", errBroken, err)
 		close(c.broken)
+		c.lines.close() // whoever waits for an answer of a server that hangs need not wait longer
+	}
+}
+
+// lines are the network connections of a client. It is safe for concurrent use.
+type lines struct {
+	mu     sync.Mutex
+	open   []net.Conn
+	closed bool
+}
+
+func (l *lines) add(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open = append(l.open, c); l.closed {
+		_ = c.Close()
+	}
+}
+
+func (l *lines) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, c := range l.open {
+		_ = c.Close()
 	}
 }
 
@@ -108,6 +123,16 @@ func (c *control) close() {
 	c.fail(errors.New("closed"))
 	c.conn.Close()
 	c.client.Close()
+}
+
+// isPrimary tells whether the server is a primary, as far as it can be seen.
+func (c *control) isPrimary(ctx context.Context) bool {
+	m, err := c.do(ctx, c.conn.B().Info().Section("replication").Build())
+	if err != nil {
+		return !c.failed() // what is not allowed is said elsewhere
+	}
+	text, _ := m.ToString()
+	return notPrimary(c.addr, infoFields(text)) == nil
 }
 
 // eval runs a script and returns its answer and the number of its write: a WAIT sent later covers it.

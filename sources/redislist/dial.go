@@ -20,17 +20,21 @@ const (
 	commandTimeout = 5 * time.Second // beyond it the connection counts as broken
 )
 
-// dialer makes every connection of a source: it alone knows where the primary is and how one logs in there.
+// dialer makes every connection of a source: it alone knows how one finds a server and logs in there.
 type dialer struct {
-	cfg   Config
-	tls   *tls.Config // nil: plain
-	token *iamToken   // nil: username and password
+	cfg       Config
+	tls       *tls.Config // nil: plain
+	sentinels *tls.Config // of the Sentinels
+	token     *iamToken   // nil: username and password
 }
 
 func newDialer(cfg Config) (*dialer, error) {
 	d := &dialer{cfg: cfg}
 	var err error
-	if d.tls, err = cfg.TLS.load(); err != nil {
+	if d.tls, err = cfg.TLS.load("tls"); err != nil {
+		return nil, err
+	}
+	if d.sentinels, err = cfg.Sentinel.TLS.load("sentinel.tls"); err != nil {
 		return nil, err
 	}
 	if cfg.IAM.Enabled {
@@ -40,7 +44,8 @@ func newDialer(cfg Config) (*dialer, error) {
 }
 
 // load reads the files. What is wrong with them only an operator can cure.
-func (c TLSConfig) load() (*tls.Config, error) {
+// key is where the configuration has them.
+func (c TLSConfig) load(key string) (*tls.Config, error) {
 	if !c.Enabled {
 		return nil, nil
 	}
@@ -48,50 +53,38 @@ func (c TLSConfig) load() (*tls.Config, error) {
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
 		if err != nil {
-			return nil, pipeline.Fatal(fmt.Errorf("read tls.ca_file: %w", err))
+			return nil, pipeline.Fatal(fmt.Errorf("read %s.ca_file: %w", key, err))
 		}
 		t.RootCAs = x509.NewCertPool()
 		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, pipeline.Fatal(fmt.Errorf("tls.ca_file %s holds no certificate", c.CAFile))
+			return nil, pipeline.Fatal(fmt.Errorf("%s.ca_file %s holds no certificate", key, c.CAFile))
 		}
 	}
 	if c.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {
-			return nil, pipeline.Fatal(fmt.Errorf("read tls.cert_file and tls.key_file: %w", err))
+			return nil, pipeline.Fatal(fmt.Errorf("read %s.cert_file and %s.key_file: %w", key, key, err))
 		}
 		t.Certificates = []tls.Certificate{cert}
 	}
 	return t, nil
 }
 
-// conn connects to the primary.
-func (d *dialer) conn(ctx context.Context) (net.Conn, error) {
+// conn connects to host:port. Names are looked up each time, since they move.
+func (d *dialer) conn(ctx context.Context, addr string, with *tls.Config) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	var errs []error
-	for _, addr := range d.cfg.Addrs {
-		c, err := d.connTo(ctx, addr)
-		if err == nil {
-			return c, nil
-		}
-		errs = append(errs, fmt.Errorf("connect to %s: %w", addr, err))
-	}
-	return nil, errors.Join(errs...)
-}
-
-func (d *dialer) connTo(ctx context.Context, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{KeepAlive: 5 * time.Second}).DialContext(ctx, "tcp", addr)
-	if err != nil || d.tls == nil {
+	if err != nil || with == nil {
 		return c, err
 	}
-	t := d.tls.Clone()
+	t := with.Clone()
 	if t.ServerName == "" {
 		t.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	tc := tls.Client(c, t)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(fmt.Errorf("TLS with %s: %w", addr, err), c.Close())
 	}
 	return tc, nil
 }
@@ -105,19 +98,70 @@ func (d *dialer) credentials(ctx context.Context) (user, password string, err er
 	return d.cfg.IAM.User, password, err
 }
 
-// client makes a client whose connections come from conn. ctx bounds the dialling only.
-func (d *dialer) client(ctx context.Context) (rueidis.Client, error) {
+// control connects to the primary, wherever it is now. In a Cluster there is none: it is any node that answers.
+func (d *dialer) control(ctx context.Context) (*control, error) {
+	if d.cfg.Mode != ModeSentinel {
+		return d.firstOf(ctx, d.cfg.Addrs)
+	}
+	addr, err := d.primary(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.controlAt(ctx, addr)
+}
+
+// to connects to where a session is to work.
+func (d *dialer) to(ctx context.Context, at place) (*control, error) {
+	if at.addr == "" {
+		return d.control(ctx)
+	}
+	return d.controlAt(ctx, at.addr)
+}
+
+// firstOf connects to the first of several addresses that is a primary; if none is, to the first that answers.
+func (d *dialer) firstOf(ctx context.Context, addrs []string) (found *control, err error) {
+	var errs []error
+	for _, addr := range addrs {
+		c, err := d.controlAt(ctx, addr)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		case len(addrs) == 1 || d.cfg.Mode == ModeCluster || c.isPrimary(ctx):
+			if found != nil {
+				found.close()
+			}
+			return c, nil
+		case found == nil:
+			found = c
+		default:
+			c.close()
+		}
+	}
+	if found != nil {
+		return found, nil
+	}
+	return nil, errors.Join(errs...)
+}
+
+// controlAt connects to a server and logs in there.
+func (d *dialer) controlAt(ctx context.Context, addr string) (*control, error) {
 	user, password, err := d.credentials(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: d.cfg.Addrs[:1], // only a name: DialCtxFn knows where to go
+	ls := &lines{}
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{addr},
 		DialCtxFn: func(dctx context.Context, _ string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
 			dctx, cancel := context.WithCancel(dctx)
 			defer cancel()
-			defer context.AfterFunc(ctx, cancel)()
-			return d.conn(dctx)
+			defer context.AfterFunc(ctx, cancel)() // which bounds the dialling only
+			nc, err := d.conn(dctx, addr, d.tls)
+			if err == nil {
+				ls.add(nc)
+			}
+			return nc, err
 		},
 		Username:            user,
 		Password:            password,
@@ -133,4 +177,14 @@ func (d *dialer) client(ctx context.Context) (rueidis.Client, error) {
 		WriteBufferEachConn: 32 << 10,
 		ConnWriteTimeout:    commandTimeout,
 	})
+	if err != nil {
+		return nil, err
+	}
+	conn, _ := client.Dedicate()
+	c := &control{client: client, conn: conn, addr: addr, lines: ls, broken: make(chan struct{})}
+	if _, err := c.do(ctx, conn.B().Ping().Build()); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }

@@ -18,18 +18,21 @@ type sighting struct {
 // while we looked), wait for another state directory, or owe sinks that this process lacks. A lease that is not renewed
 // is waited for: once it has expired, the list is ours to take. It is to be asked again and again while Run goes on.
 func (s *Source) Idle(ctx context.Context) (bool, []string, error) {
-	c, err := s.dialer.control(ctx)
-	if err != nil {
-		return false, nil, loginError(err)
-	}
-	defer c.close()
-	now, err := serverTime(ctx, c)
+	r, err := s.reach(ctx)
 	if err != nil {
 		return false, nil, err
 	}
+	defer r.close()
 	idle, names := true, []string(nil)
 	for _, l := range s.lists {
-		v, err := readList(ctx, c, l)
+		var v listView
+		var now time.Time
+		err := r.on(ctx, l, func(c *control) (err error) {
+			if now, err = r.now(ctx, c); err == nil {
+				v, err = readList(ctx, c, l)
+			}
+			return err
+		})
 		if err != nil {
 			return false, nil, err
 		}
@@ -83,9 +86,9 @@ func (s *Source) notOurs(l list, v listView, now time.Time) string {
 // wants tells whether claims of the list would owe anything.
 func (s *Source) wants(l list) bool {
 	s.mu.Lock()
-	se := s.session
+	drain := s.drain
 	s.mu.Unlock()
-	return se == nil || len(l.owed(se.drain).Sinks) > 0
+	return drain == nil || len(l.owed(drain).Sinks) > 0
 }
 
 // serverTime is the server's clock.

@@ -44,7 +44,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 		s.say("home "+sl.list.name, "a list waits for another state directory; `sluice release` lets this pump have it",
 			"list", sl.list.name, "home", home.home)
 		sl.nextTake = now.Add(third)
-		return se.shield(ctx, sl, p.ttl)
+		return se.shield(ctx, sl, p)
 	}
 	return se.failing(ctx, sl, p, "lease", err)
 }
@@ -75,6 +75,9 @@ func (se *session) renew(ctx context.Context, sl *slot) error {
 		return nil
 	case se.c.failed() || ctx.Err() != nil:
 		return err
+	case underway(err): // the lease may run out meanwhile; every script asks for it
+		se.src.say("renew "+sl.list.name, "a lease cannot be renewed now, trying again", "list", sl.list.name, "err", err)
+		return nil
 	}
 	se.log.Warn("a lease could not be renewed, the list is read anew", "list", sl.list.name, "err", err)
 	st.close(err)
@@ -94,38 +97,58 @@ func (se *session) failing(ctx context.Context, sl *slot, p probe, what string, 
 		return err
 	}
 	se.src.say(what+" "+sl.list.name, "cannot "+what+" a list, trying again", "list", sl.list.name, "err", err)
-	return se.shield(ctx, sl, p.ttl)
+	return se.shield(ctx, sl, p)
 }
 
 // shield prolongs a TTL that runs out before the list might be claimed. A list without one is left so: the gateway is
 // to put its own TTL on it, and on lists of protobuf records nobody ever does.
-func (se *session) shield(ctx context.Context, sl *slot, ttl time.Duration) error {
+func (se *session) shield(ctx context.Context, sl *slot, p probe) error {
 	d := se.src.cfg.Claim.Shield.D()
-	if !sl.list.expires() || ttl < 0 || ttl >= d/2 {
+	if !sl.list.expires() || p.ttl < 0 || p.ttl >= d/2 {
 		return nil
 	}
-	crash.Before("redis/shield")
-	_, err := se.c.do(ctx, se.c.conn.B().Expire().Key(sl.list.name).Seconds(int64(d/time.Second)).Build())
-	crash.After("redis/shield")
+	err := se.expire(ctx, sl.list, p.at, int64(d/time.Second))
 	if err != nil && !se.c.failed() {
 		se.src.say("shield "+sl.list.name, "a list that cannot be claimed could not be shielded from its TTL",
-			"list", sl.list.name, "ttl", ttl, "err", err)
+			"list", sl.list.name, "ttl", p.ttl, "err", err)
 		return nil
 	}
 	return err
 }
 
-// shieldAll makes every list safe for a while, as far as it can be done, before the source gives up.
-func (se *session) shieldAll(ctx context.Context) {
-	probes, err := se.probe(ctx)
-	if err != nil {
-		return
-	}
-	for i, sl := range se.slots {
-		if probes[i].kind == "list" && se.shield(ctx, sl, probes[i].ttl) != nil {
-			return
+// expire puts a TTL on a list, where it is. A slot may begin to move at any moment.
+func (se *session) expire(ctx context.Context, l list, at string, seconds int64) error {
+	if at == "" {
+		crash.Before("redis/shield")
+		_, err := se.c.do(ctx, se.c.conn.B().Expire().Key(l.name).Seconds(seconds).Build())
+		crash.After("redis/shield")
+		if at = redirected(err, "ASK"); at == "" {
+			return err
 		}
 	}
+	crash.Before("redis/shield-elsewhere")
+	rs, err := se.ask(ctx, at, func(c *control) []cmd { return []cmd{c.conn.B().Expire().Key(l.name).Seconds(seconds).Build()} })
+	crash.After("redis/shield-elsewhere")
+	if err != nil {
+		return err
+	}
+	return rs[0].Error()
+}
+
+// shieldAll makes every list safe for a while, as far as it can be done, before the source gives up.
+func (se *session) shieldAll(ctx context.Context) error {
+	probes, err := se.probe(ctx)
+	if err != nil {
+		return err
+	}
+	for i, sl := range se.slots {
+		if probes[i].kind == "list" {
+			if err := se.shield(ctx, sl, probes[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // leftAlone tells whether we gave the list back a short while ago.

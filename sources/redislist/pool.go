@@ -16,24 +16,37 @@ const (
 	readSilence = 10 * time.Second
 )
 
-// readPool has the connections that elements are read over, apart from the one that scripts go over. It is safe for
-// concurrent use.
+// readPool has the connections that elements are read over, apart from the one that scripts go over, but to the same
+// server. It is safe for concurrent use.
 type readPool struct {
 	dialer *dialer
+	addr   string // as the control connection dialled it
 	cut    int64
 	slots  chan struct{}
 
 	mu     sync.Mutex
+	server string // run ID of the control connection's server; empty: not known
 	idle   []*readConn
 	busy   map[*readConn]struct{}
 	closed bool
 }
 
-func newReadPool(d *dialer, cut int64) *readPool {
-	return &readPool{dialer: d, cut: cut, slots: make(chan struct{}, poolSize), busy: map[*readConn]struct{}{}}
+func newReadPool(d *dialer, addr string, cut int64) *readPool {
+	return &readPool{dialer: d, addr: addr, cut: cut, slots: make(chan struct{}, poolSize), busy: map[*readConn]struct{}{}}
 }
 
-var errPoolClosed = errors.New("the connections are closed")
+var (
+	errPoolClosed = errors.New("the connections are closed")
+	// errOtherServer says that the address leads to another server by now than the one that scripts go to.
+	errOtherServer = errors.New("the address leads to another server now")
+)
+
+// expect says which server the address must lead to.
+func (p *readPool) expect(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
+}
 
 // get returns a connection that put must be given back. fresh asks for a new one.
 func (p *readPool) get(ctx context.Context, fresh bool) (*readConn, error) {
@@ -48,16 +61,22 @@ func (p *readPool) get(ctx context.Context, fresh bool) (*readConn, error) {
 		}
 		return c, err
 	}
-	c, err := p.dialer.readConn(ctx, p.cut)
+	c, err := p.dialer.readConn(ctx, p.addr, p.cut)
 	if err != nil {
 		<-p.slots
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	switch {
+	case p.closed:
+		err = errPoolClosed
+	case p.server != "" && c.server != unknownServer && c.server != p.server:
+		err = errOtherServer
+	}
+	if err != nil {
 		<-p.slots
-		return nil, errors.Join(errPoolClosed, c.net.Close())
+		return nil, errors.Join(err, c.net.Close())
 	}
 	p.busy[c] = struct{}{}
 	return c, nil
@@ -107,6 +126,9 @@ func (p *readPool) close() {
 	p.idle = nil
 }
 
+// unknownServer stands for the run ID of a server that shows none.
+const unknownServer = "unknown"
+
 // readConn is a connection that elements are read over. One goroutine uses it at a time.
 type readConn struct {
 	net    net.Conn
@@ -125,8 +147,8 @@ func (s silence) Read(b []byte) (int, error) {
 }
 
 // readConn connects and logs in.
-func (d *dialer) readConn(ctx context.Context, cut int64) (*readConn, error) {
-	nc, err := d.conn(ctx)
+func (d *dialer) readConn(ctx context.Context, addr string, cut int64) (*readConn, error) {
+	nc, err := d.conn(ctx, addr, d.tls)
 	if err != nil {
 		return nil, err
 	}
@@ -143,14 +165,8 @@ func (d *dialer) login(ctx context.Context, c *readConn) error {
 	if err != nil {
 		return err
 	}
-	if password != "" {
-		auth := []string{"AUTH", user, password}
-		if user == "" {
-			auth = []string{"AUTH", password}
-		}
-		if err := c.ask(auth...); err != nil {
-			return err
-		}
+	if err := c.auth(user, password); err != nil {
+		return err
 	}
 	if d.cfg.DB != 0 {
 		if err := c.ask("SELECT", strconv.Itoa(d.cfg.DB)); err != nil {
@@ -160,12 +176,23 @@ func (d *dialer) login(ctx context.Context, c *readConn) error {
 	return c.identify()
 }
 
+// auth logs in, if there is a password.
+func (c *readConn) auth(user, password string) error {
+	switch {
+	case password == "":
+		return nil
+	case user == "":
+		return c.ask("AUTH", password)
+	}
+	return c.ask("AUTH", user, password)
+}
+
 // identify asks which server this is.
 func (c *readConn) identify() error {
 	if err := c.send(appendCommand(nil, "INFO", "server")); err != nil {
 		return err
 	}
-	c.server = "unknown"
+	c.server = unknownServer
 	n, err := c.r.size('$')
 	var re replyError
 	switch {

@@ -11,32 +11,72 @@ type probe struct {
 	kind string // type of the key, none when there is none
 	len  uint64
 	ttl  time.Duration // negative: it has none
+	at   string        // the Cluster node that has the key while its slot is on its way there; empty: ours
+}
+
+// probing are the commands that look at a list.
+func (l list) probing(c *control) []cmd {
+	b, n := c.conn.B, l.name
+	return []cmd{b().Type().Key(n).Build(), b().Llen().Key(n).Build(), b().Pttl().Key(n).Build()}
 }
 
 // probe looks at all lists in one round trip.
 func (se *session) probe(ctx context.Context) ([]probe, error) {
-	b := se.c.conn.B
-	cmds := make([]cmd, 0, 3*len(se.slots))
+	var cmds []cmd
 	for _, sl := range se.slots {
-		n := sl.list.name
-		cmds = append(cmds, b().Type().Key(n).Build(), b().Llen().Key(n).Build(), b().Pttl().Key(n).Build())
+		cmds = append(cmds, sl.list.probing(se.c)...)
 	}
 	rs, err := se.c.doMulti(ctx, cmds...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]probe, len(se.slots))
-	for i := range out {
-		kind, err := rs[3*i].ToString()
-		if err != nil {
-			return nil, fmt.Errorf("TYPE: %w", err)
+	for i, sl := range se.slots {
+		seen := rs[3*i : 3*i+3]
+		if out[i], err = readProbe(seen); err == nil {
+			continue
 		}
-		ttl, err := rs[3*i+2].ToInt64()
-		if err != nil {
-			return nil, fmt.Errorf("PTTL: %w", err)
+		at := ""
+		for _, r := range seen { // the list may have come into being there between two of them
+			if at = redirected(r.Error(), "ASK"); at != "" {
+				break
+			}
 		}
-		n, _ := rs[3*i+1].ToInt64() // an error when it is no list
-		out[i] = probe{kind: kind, len: uint64(n), ttl: time.Duration(ttl) * time.Millisecond}
+		if at == "" {
+			return nil, err
+		}
+		out[i] = se.probeAt(ctx, sl.list, at)
 	}
 	return out, nil
+}
+
+// probeAt looks at a list whose slot is on its way to another node and that is not here any more, or not yet there.
+func (se *session) probeAt(ctx context.Context, l list, at string) probe {
+	rs, err := se.ask(ctx, at, l.probing)
+	var p probe
+	if err == nil {
+		p, err = readProbe(rs)
+	}
+	if err != nil {
+		se.src.say("ask "+l.name, "a list whose slot is on its way cannot be looked at", "list", l.name, "node", at, "err", err)
+		return probe{kind: "none", ttl: -1, at: at}
+	}
+	p.at = at
+	return p
+}
+
+func readProbe(rs []result) (p probe, err error) {
+	if p.kind, err = rs[0].ToString(); err != nil {
+		return p, fmt.Errorf("TYPE: %w", err)
+	}
+	n, err := rs[1].ToInt64()
+	if redirected(err, "ASK") != "" {
+		return p, fmt.Errorf("LLEN: %w", err)
+	}
+	ttl, err := rs[2].ToInt64()
+	if err != nil {
+		return p, fmt.Errorf("PTTL: %w", err)
+	}
+	p.len, p.ttl = uint64(n), time.Duration(ttl)*time.Millisecond // no length when it is no list
+	return p, nil
 }

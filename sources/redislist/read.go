@@ -64,6 +64,9 @@ func (st *stream) ReadInto(ctx context.Context, claim pipeline.ClaimID, index, c
 			break
 		}
 		var re replyError
+		if errors.As(err, &re) && re.elsewhere() || errors.Is(err, errOtherServer) {
+			st.se.c.fail(err)
+		}
 		switch {
 		case ctx.Err() != nil, st.failed() != nil, errors.As(err, &re), errors.Is(err, errProtocol), try > 0:
 			if errors.Is(err, errGone) {

@@ -1,6 +1,7 @@
 package redislist
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,12 +96,18 @@ func (s *Source) release(ctx context.Context, listName string, f func(*control, 
 	if err != nil {
 		return Released{}, err
 	}
-	c, err := s.dialer.control(ctx)
+	at, err := s.reach(ctx)
 	if err != nil {
-		return Released{}, loginError(err)
+		return Released{}, err
 	}
-	defer c.close()
-	r, err := f(c, l)
+	defer at.close()
+	var r Released
+	err = at.on(ctx, l, func(c *control) (err error) {
+		more, err := f(c, l)
+		r.Records += more.Records
+		r.Home = cmp.Or(r.Home, more.Home)
+		return err
+	})
 	if err != nil {
 		err = fmt.Errorf("release list %s: %w", listName, err)
 	}

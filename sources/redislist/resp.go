@@ -40,6 +40,9 @@ type replyError string
 
 func (e replyError) Error() string { return string(e) }
 
+// elsewhere tells whether the server is not, or not now, the one to read from.
+func (e replyError) elsewhere() bool { return answerTo(string(e)).breaks }
+
 // head reads the first line of a reply: its type and the rest, which is valid until the next read.
 func (r *respReader) head() (kind byte, rest []byte, err error) {
 	line, err := r.br.ReadSlice('\n')
@@ -112,6 +115,42 @@ func (r *respReader) number() (n uint64, ok bool, err error) {
 		return 0, false, fmt.Errorf("%w: the number %q", errProtocol, b)
 	}
 	return n, true, nil
+}
+
+// Bounds of an array of strings: SENTINEL MASTER has some 50.
+const (
+	maxStrings = 1 << 10
+	maxString  = 4 << 10
+)
+
+// strings reads an array of bulk strings; nil is empty.
+func (r *respReader) strings() ([]string, error) {
+	n, err := r.size('*')
+	if err != nil {
+		return nil, err
+	}
+	if n > maxStrings {
+		return nil, fmt.Errorf("%w: an array of %d strings", errProtocol, n)
+	}
+	var out []string
+	for ; n > 0; n-- {
+		size, err := r.size('$')
+		if err != nil {
+			return nil, err
+		}
+		if size < 0 || size > maxString {
+			return nil, fmt.Errorf("%w: a string of %d bytes", errProtocol, size)
+		}
+		b := make([]byte, size)
+		if _, err := io.ReadFull(r.br, b); err != nil {
+			return nil, err
+		}
+		if err := r.end(); err != nil {
+			return nil, err
+		}
+		out = append(out, string(b))
+	}
+	return out, nil
 }
 
 // end reads what closes a bulk string.

@@ -95,3 +95,17 @@ func FuzzRespReader(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSentinelView feeds any bytes as a Sentinel's answers: an address, or an error.
+func FuzzSentinelView(f *testing.F) {
+	f.Add([]byte("*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6379\r\n*4\r\n$4\r\nname\r\n$3\r\ntyk\r\n$12\r\nconfig-epoch\r\n$1\r\n7\r\n"))
+	f.Add([]byte("*-1\r\n-ERR No such master with that name\r\n"))
+	f.Add([]byte("-ERR unknown command 'SENTINEL'\r\n"))
+	f.Add([]byte("*1024\r\n$4096\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		v, err := newRespReader(bytes.NewReader(in), 0).sentinelView()
+		if err == nil && (v.addr == "" || !strings.Contains(v.addr, ":")) {
+			t.Fatalf("%+v", v)
+		}
+	})
+}

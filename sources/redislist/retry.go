@@ -70,12 +70,12 @@ func (s *Source) retry(ctx context.Context, r Retry, f func(context.Context, *co
 	if err != nil {
 		return fmt.Errorf("%w: the sink is not configured any more", err)
 	}
-	c, err := s.dialer.control(ctx)
+	at, err := s.reach(ctx)
 	if err != nil {
-		return loginError(err)
+		return err
 	}
-	defer c.close()
-	if err := f(ctx, c, l, r); err != nil {
+	defer at.close()
+	if err := at.on(ctx, l, func(c *control) error { return f(ctx, c, l, r) }); err != nil {
 		return fmt.Errorf("retry into list %s: %w", l.name, err)
 	}
 	return nil

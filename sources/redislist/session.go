@@ -28,7 +28,9 @@ const (
 type session struct {
 	src     *Source
 	log     *slog.Logger
+	shard   *shard
 	c       *control
+	asked   asked
 	drain   pipeline.Drain
 	pool    *readPool
 	written chan struct{} // wakes the waiter
@@ -55,30 +57,34 @@ type slot struct {
 }
 
 // runSession connects and works until ctx is done or the connection breaks. ok tells whether it worked at all.
-func (s *Source) runSession(ctx context.Context, drain pipeline.Drain) (ok bool, err error) {
-	c, err := s.dialer.control(ctx)
+func (s *Source) runSession(ctx context.Context, drain pipeline.Drain, at place) (ok bool, err error) {
+	c, err := s.dialer.to(ctx, at)
 	if err != nil {
 		return false, loginError(err)
 	}
 	defer c.close()
 	se := &session{
-		src: s, log: s.log, c: c, drain: drain, pool: newReadPool(s.dialer, s.deps.MaxElement),
+		src: s, log: s.log, shard: at.shard, c: c, drain: drain, pool: newReadPool(s.dialer, c.addr, s.deps.MaxElement),
 		written: make(chan struct{}, 1), streams: map[string]*stream{}, coveredMore: make(chan struct{}),
 	}
-	for _, l := range s.lists {
+	defer se.asked.close()
+	for _, l := range at.lists {
 		se.slots = append(se.slots, &slot{list: l})
 	}
 	defer se.pool.close()
 	if err := se.greet(ctx); err != nil {
-		se.shieldAll(ctx)
+		_ = se.shieldAll(ctx) // the first error says more
 		return false, err
 	}
-	s.setSession(se, nil)
-	s.log.Info("connected to Redis", "target", s.cfg.Target())
+	s.setSession(at.addr, se, nil)
+	s.log.Info("connected to Redis", "target", s.cfg.Target(), "server", c.addr)
 
 	wctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { se.waiter(wctx) })
+	if s.cfg.Mode == ModeSentinel {
+		wg.Go(func() { se.watchPrimary(wctx) })
+	}
 	ok, err = se.loop(ctx)
 	se.end(err)
 	cancel()
@@ -88,6 +94,9 @@ func (s *Source) runSession(ctx context.Context, drain pipeline.Drain) (ok bool,
 
 // loginError marks what only an operator can cure.
 func loginError(err error) error {
+	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
+		return err // it says what to do
+	}
 	a := answerTo(err.Error())
 	if a.action != pipeline.Operator {
 		return fmt.Errorf("connect to Redis: %w", err)
@@ -107,13 +116,25 @@ func (se *session) greet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if info["role"] != "" && info["role"] != "master" {
-		return fmt.Errorf("this address leads to a %s of %s, not to the primary", info["role"], info["master_host"])
+	se.pool.expect(info["run_id"])
+	if err := notPrimary(se.c.addr, info); err != nil {
+		return err
+	}
+	if err := otherKind(se.src.cfg.Mode, info); err != nil {
+		return err
 	}
 	if p := info["maxmemory_policy"]; strings.HasPrefix(p, "allkeys-") {
 		return pipeline.Fatal(fmt.Errorf("maxmemory-policy %s lets Redis throw claims away: set noeviction or a volatile one", p))
 	}
 	return nil
+}
+
+// notPrimary says that a server is a replica, if its INFO shows that.
+func notPrimary(addr string, info map[string]string) error {
+	if info["role"] == "" || info["role"] == "master" {
+		return nil
+	}
+	return fmt.Errorf("%s leads to a %s of %s:%s, not to the primary", addr, info["role"], info["master_host"], info["master_port"])
 }
 
 // info reads INFO, and counts the replicas.
@@ -135,9 +156,9 @@ func (se *session) info(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("INFO: %w", err)
 	}
 	se.looked = time.Now()
-	se.src.replicas.see(se.looked, onlineReplicas(text))
+	se.shard.replicas.see(se.looked, onlineReplicas(text))
 	fields := infoFields(text)
-	se.src.room.see(se.looked, fields)
+	se.shard.room.see(se.looked, fields)
 	return fields, nil
 }
 
@@ -159,7 +180,7 @@ func (se *session) loop(ctx context.Context) (worked bool, err error) {
 	for {
 		if err := se.scan(ctx); err != nil && ctx.Err() == nil {
 			if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
-				se.shieldAll(ctx)
+				_ = se.shieldAll(ctx) // the first error says more
 				return worked, err
 			}
 			if se.c.failed() {
@@ -181,8 +202,13 @@ func (se *session) loop(ctx context.Context) (worked bool, err error) {
 
 // scan looks at every list once.
 func (se *session) scan(ctx context.Context) error {
-	if time.Since(se.looked) >= roomLook {
-		if _, err := se.info(ctx); err != nil {
+	if time.Since(se.looked) >= se.shard.room.look(se.src.cfg.Guard) {
+		info, err := se.info(ctx)
+		if err != nil {
+			return err
+		}
+		if err := notPrimary(se.c.addr, info); err != nil { // it was one
+			se.c.fail(err)
 			return err
 		}
 	}
@@ -208,7 +234,7 @@ func (se *session) visit(ctx context.Context, sl *slot, p probe) error {
 	if err != nil || sl.claimed || p.kind != "list" || p.ttl < 0 || p.ttl >= urgentTTL/2 || len(sl.list.owed(se.drain).Sinks) == 0 {
 		return err
 	}
-	return se.shield(ctx, sl, p.ttl)
+	return se.shield(ctx, sl, p)
 }
 
 // attend leases, renews and claims as it is due.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,26 +36,26 @@ type Deps struct {
 
 // Source drains the lists of one Redis. It implements pipeline.Source.
 type Source struct {
-	name     string
-	cfg      Config
-	deps     Deps
-	log      *slog.Logger
-	dialer   *dialer
-	lists    []list
-	replicas replicaCount
-	stopped  atomic.Bool
-	room     room
+	name    string
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	dialer  *dialer
+	lists   []list
+	stopped atomic.Bool
+	worked  atomic.Bool // some session did
 
-	mu      sync.Mutex
-	session *session             // nil: not connected
-	err     error                // why not
-	given   map[string]time.Time // lists given back, and until when they are left alone
-	said    map[string]time.Time // what was logged last when
-	seen    map[string]sighting  // leases of others, for Idle
-	memory  map[string]memory    // of lists that were ours, to see history go back
-	epochs  map[string]pipeline.Epoch
-	state   map[string]listState // for the console
-	rate    rateMeter
+	mu       sync.Mutex
+	drain    pipeline.Drain       // of Run; nil: it was not called
+	sessions map[string]*session  // that work, by place
+	errs     map[string]error     // why a place has none
+	given    map[string]time.Time // lists given back, and until when they are left alone
+	said     map[string]time.Time // what was logged last when
+	seen     map[string]sighting  // leases of others, for Idle
+	memory   map[string]memory    // of lists that were ours, to see history go back
+	epochs   map[string]pipeline.Epoch
+	state    map[string]listState // for the console
+	rate     rateMeter
 }
 
 // New makes a source. It connects to nothing.
@@ -73,7 +75,8 @@ func New(name string, cfg Config, deps Deps) (*Source, error) {
 	}
 	return &Source{
 		name: name, cfg: cfg, deps: deps, dialer: d, log: deps.Log.With("source", name),
-		lists: lists(cfg.KeyPrefix, cfg.Uptime, deps.Sinks...),
+		lists:    lists(cfg.KeyPrefix, cfg.Uptime, deps.Sinks...),
+		sessions: map[string]*session{}, errs: map[string]error{},
 		given: map[string]time.Time{}, said: map[string]time.Time{}, seen: map[string]sighting{},
 		memory: map[string]memory{}, epochs: map[string]pipeline.Epoch{}, state: map[string]listState{},
 	}, nil
@@ -103,21 +106,36 @@ func (s *Source) StopClaiming() { s.stopped.Store(true) }
 // streams are closed; when ctx is done, their leases are given back as well. It returns an error only for what an
 // operator must cure, and only before it ever worked; later that is said and tried again.
 func (s *Source) Run(ctx context.Context, drain pipeline.Drain) error {
-	pause, worked := backoffMin, false
+	s.mu.Lock()
+	s.drain = drain
+	s.mu.Unlock()
+	if s.cfg.Mode == ModeCluster {
+		return s.runCluster(ctx, drain)
+	}
+	return s.keep(ctx, drain, place{lists: s.lists, shard: &shard{}}, func() {})
+}
+
+// keep works at a place until ctx is done, in one session after the other. ended is called after each.
+func (s *Source) keep(ctx context.Context, drain pipeline.Drain, at place, ended func()) error {
+	pause := backoffMin
 	for {
-		ok, err := s.runSession(ctx, drain)
-		worked = worked || ok
-		s.setSession(nil, err)
+		ok, err := s.runSession(ctx, drain, at)
+		if ok {
+			s.worked.Store(true)
+		}
 		if ctx.Err() != nil {
+			s.setSession(at.addr, nil, err)
 			return nil
 		}
-		if class, _ := pipeline.Classify(err); class == pipeline.FatalError && !worked {
+		s.setSession(at.addr, nil, err)
+		ended()
+		if class, _ := pipeline.Classify(err); class == pipeline.FatalError && !s.worked.Load() {
 			return err
 		}
 		if ok {
 			pause = backoffMin
 		}
-		s.say("session", "Redis is not to be had, trying again", "err", err)
+		s.say("session "+at.addr, "Redis is not to be had, trying again", "err", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -145,10 +163,28 @@ func (s *Source) GiveBack(ps pipeline.Stream) {
 	}
 }
 
-func (s *Source) setSession(se *session, err error) {
+// setSession books that a place has a session, or why it has none.
+func (s *Source) setSession(at string, se *session, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.session, s.err = se, err
+	delete(s.sessions, at)
+	delete(s.errs, at)
+	if se != nil {
+		s.sessions[at] = se
+	} else if err != nil {
+		s.errs[at] = err
+	}
+}
+
+// forget drops a place that is not worked at any more.
+func (s *Source) forget(at string) { s.setSession(at, nil, nil) }
+
+// connected tells whether every place has a session, and if not, why. The lock is held.
+func (s *Source) connected() (bool, error) {
+	for _, at := range slices.Sorted(maps.Keys(s.errs)) {
+		return false, s.errs[at]
+	}
+	return len(s.sessions) > 0, nil
 }
 
 // say logs a warning, each topic at most every ten seconds.

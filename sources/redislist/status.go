@@ -1,6 +1,7 @@
 package redislist
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -38,8 +39,11 @@ func (se *session) report() {
 		state[sl.list.name] = ls
 	}
 	s.mu.Lock()
-	s.state = state
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	for _, sl := range se.slots {
+		delete(s.state, sl.list.name)
+	}
+	maps.Copy(s.state, state)
 }
 
 // count books records that were claimed just now.
@@ -54,10 +58,11 @@ func (s *Source) Status() pipeline.SourceStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	st := pipeline.SourceStatus{Name: s.name, Type: "redis", Connected: s.session != nil,
+	connected, why := s.connected()
+	st := pipeline.SourceStatus{Name: s.name, Type: "redis", Connected: connected,
 		Taken: s.rate.total, Rate: s.rate.at(now), Lists: []pipeline.ListStatus{}}
-	if s.err != nil && s.session == nil {
-		st.Error = s.err.Error()
+	if why != nil {
+		st.Error = why.Error()
 	}
 	for _, l := range s.lists {
 		ls, ok := s.state[l.name]

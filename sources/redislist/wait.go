@@ -69,7 +69,7 @@ func (se *session) need() int {
 	if n := se.src.cfg.Claim.WaitReplicas; n != AutoReplicas {
 		return int(n)
 	}
-	return se.src.replicas.expect(time.Now())
+	return se.shard.replicas.expect(time.Now())
 }
 
 // wake makes the waiter look for writes to wait for.

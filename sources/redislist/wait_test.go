@@ -2,7 +2,6 @@ package redislist
 
 import (
 	"context"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -15,11 +14,7 @@ import (
 func withReplica(t *testing.T) (primary, replica *testenv.RedisServer, r *testRedis) {
 	t.Helper()
 	primary = testenv.StartRedis(t, "--repl-diskless-sync-delay", "0")
-	host, port, err := net.SplitHostPort(primary.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replica = testenv.StartRedis(t, "--replicaof", host+" "+port)
+	replica = testenv.StartRedisReplica(t, primary, "--repl-diskless-sync-delay", "0")
 	r = dialRedis(t, primary.Addr)
 	eventually(t, "the replica is in sync", func() bool { return onlineReplicas(r.str("INFO", "replication")) == 1 })
 	return primary, replica, r

@@ -46,7 +46,7 @@ var durable = set(
 // builder is where commands to Redis are begun. reading are those that change nothing.
 const builder = "github.com/redis/rueidis/internal/cmds.Builder"
 
-var reading = set("Ping", "Info", "Time", "Wait", "Pttl", "Ttl", "Type", "Exists", "Llen", "Lrange", "Strlen", "Hget", "Hgetall")
+var reading = set("Asking", "ClusterInfo", "ClusterSlots", "Ping", "Info", "Time", "Wait", "Pttl", "Ttl", "Type", "Exists", "Llen", "Lrange", "Strlen", "Hget", "Hgetall")
 
 // asking are commands of MongoDB that change nothing.
 var asking = set("hello", "ping", "buildInfo", "collStats", "dbStats", "connectionStatus", "usersInfo", "listIndexes", "replSetGetStatus")

@@ -14,9 +14,15 @@ import (
 // script there that exits with 101 forbids it.
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// RedisServer returns redis-server or valkey-server, installing the former.
+// RedisServer returns redis-server or valkey-server, installing the former. It
+// is a Sentinel as well; redis-cli comes with it.
 func (in *Installer) RedisServer(ctx context.Context) (string, error) {
 	return in.orApt(ctx, RedisServer, "redis-server")
+}
+
+// HAProxy returns haproxy, installing Debian's.
+func (in *Installer) HAProxy(ctx context.Context) (string, error) {
+	return in.orApt(ctx, HAProxy, "haproxy")
 }
 
 // Chromium returns a browser, installing Debian's.

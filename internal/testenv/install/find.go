@@ -31,6 +31,17 @@ func RedisServer() (string, error) {
 	return onPath("redis-server", aptCure("redis-server"), "redis-server", "valkey-server")
 }
 
+// RedisCLI returns the path of redis-cli or valkey-cli, which comes with the
+// server.
+func RedisCLI() (string, error) {
+	return onPath("redis-cli", aptCure("redis-tools"), "redis-cli", "valkey-cli")
+}
+
+// HAProxy returns the path of haproxy.
+func HAProxy() (string, error) {
+	return onPath("haproxy", aptCure("haproxy"), "haproxy")
+}
+
 // Chromium returns the path of a browser that speaks the DevTools protocol.
 func Chromium() (string, error) {
 	return onPath("chromium", aptCure("chromium"),

@@ -31,6 +31,7 @@ type program struct{ path, java string }
 func services() []service {
 	return []service{
 		{name: "redis", env: launch.EnvRedis, private: true, get: single((*install.Installer).RedisServer), start: startRedis},
+		{name: "haproxy", private: true, get: single((*install.Installer).HAProxy)},
 		{name: "mongo", env: launch.EnvMongo, private: true, get: single((*install.Installer).Mongod), start: startMongo},
 		{name: "opensearch", env: launch.EnvOpenSearch, get: getOpenSearch, start: startOpenSearch},
 		{name: "s3", env: launch.EnvS3, get: single((*install.Installer).VersityGW), start: startS3},

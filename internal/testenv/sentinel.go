@@ -1,0 +1,64 @@
+package testenv
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/internal/testenv/install"
+	"sluice/internal/testenv/launch"
+)
+
+// StartRedisReplica starts a Redis that copies another one. It has not caught
+// up yet when this returns. Arguments are those of redis-server.
+func StartRedisReplica(t testing.TB, primary *RedisServer, args ...string) *RedisServer {
+	t.Helper()
+	host, port, err := net.SplitHostPort(primary.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return StartRedis(t, append([]string{"--replicaof", host + " " + port}, args...)...)
+}
+
+// Sentinels are three Redis Sentinels that belong to one test and watch one
+// primary.
+type Sentinels struct {
+	Addrs  []string // host:port
+	Master string   // the name of the primary
+	Each   []*RedisServer
+}
+
+// StartSentinels starts three Sentinels that declare the primary down after a
+// second without an answer and then promote one of its replicas. Lines are
+// added to the configuration of each, such as "requirepass secret".
+func StartSentinels(t testing.TB, primary *RedisServer, lines ...string) *Sentinels {
+	t.Helper()
+	bin, err := install.RedisServer()
+	if err != nil {
+		Unavailable(t, "no private Sentinel: %v", err)
+	}
+	host, port, err := net.SplitHostPort(primary.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Sentinels{Master: "tyk"}
+	for range 3 {
+		text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 2\nsentinel down-after-milliseconds %[1]s 1000\n"+
+			"sentinel failover-timeout %[1]s 5000\nsentinel parallel-syncs %[1]s 1\n%[4]s\n",
+			s.Master, host, port, strings.Join(lines, "\n"))
+		dir := t.TempDir()
+		file := filepath.Join(dir, "sentinel.conf") // a Sentinel writes to it
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		server, err := launch.Sentinel(t.Context(), bin, dir, file)
+		one := &RedisServer{private: own(t, server, err)}
+		one.Addr = server.Addr
+		s.Each = append(s.Each, one)
+		s.Addrs = append(s.Addrs, server.Addr)
+	}
+	return s
+}
