@@ -18,18 +18,14 @@ type asked struct {
 }
 
 // ask sends commands to a node that imports the slot of their key.
-func (se *session) ask(ctx context.Context, addr string, cmds func(*control) []cmd) ([]result, error) {
-	c, err := se.asked.node(ctx, se.src.dialer, addr)
-	if err != nil {
-		return nil, err
-	}
+func (c *control) ask(ctx context.Context, cmds ...cmd) ([]result, error) {
 	var all []cmd
-	for _, x := range cmds(c) {
+	for _, x := range cmds {
 		all = append(all, c.conn.B().Asking().Build(), x)
 	}
 	rs, err := c.doMulti(ctx, all...)
 	if err != nil {
-		return nil, fmt.Errorf("ask node %s: %w", addr, err)
+		return nil, fmt.Errorf("ask node %s: %w", c.addr, err)
 	}
 	var out []result
 	for i := 1; i < len(rs); i += 2 {
@@ -38,6 +34,7 @@ func (se *session) ask(ctx context.Context, addr string, cmds func(*control) []c
 	return out, nil
 }
 
+// node connects to a node.
 func (a *asked) node(ctx context.Context, d *dialer, addr string) (*control, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -126,8 +126,12 @@ func (se *session) expire(ctx context.Context, l list, at string, seconds int64)
 			return err
 		}
 	}
+	c, err := se.asked.node(ctx, se.src.dialer, at)
+	if err != nil {
+		return err
+	}
 	crash.Before("redis/shield-elsewhere")
-	rs, err := se.ask(ctx, at, func(c *control) []cmd { return []cmd{c.conn.B().Expire().Key(l.name).Seconds(seconds).Build()} })
+	rs, err := c.ask(ctx, c.conn.B().Expire().Key(l.name).Seconds(seconds).Build())
 	crash.After("redis/shield-elsewhere")
 	if err != nil {
 		return err

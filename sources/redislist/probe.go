@@ -52,10 +52,13 @@ func (se *session) probe(ctx context.Context) ([]probe, error) {
 
 // probeAt looks at a list whose slot is on its way to another node and that is not here any more, or not yet there.
 func (se *session) probeAt(ctx context.Context, l list, at string) probe {
-	rs, err := se.ask(ctx, at, l.probing)
 	var p probe
+	c, err := se.asked.node(ctx, se.src.dialer, at)
 	if err == nil {
-		p, err = readProbe(rs)
+		var rs []result
+		if rs, err = c.ask(ctx, l.probing(c)...); err == nil {
+			p, err = readProbe(rs)
+		}
 	}
 	if err != nil {
 		se.src.say("ask "+l.name, "a list whose slot is on its way cannot be looked at", "list", l.name, "node", at, "err", err)
