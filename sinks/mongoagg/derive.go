@@ -179,11 +179,14 @@ const nearlyFull = 2 << 20
 
 // sweep finds documents that other processes left marked.
 func (s *Sink) sweep(ctx context.Context) error {
-	names, err := s.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$regex", Value: "^(" + orgPrefix + "|" + mixedName + "$)"}}}})
+	names, err := s.db.ListCollectionNames(ctx, bson.D{}) // not by a pattern, which some servers do not take there
 	if err != nil {
 		return fmt.Errorf("list collections: %w", mongo.Classify(err))
 	}
 	for _, name := range names {
+		if _, ok := IsCollection(name); !ok {
+			continue
+		}
 		if err := s.sweepOne(ctx, name); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package mongoagg
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -195,11 +197,11 @@ func (b *rebuilding) collections(ctx context.Context) ([]string, error) {
 		return []string{mixedName}, nil // it has the documents of all
 	}
 	if len(b.Orgs) == 0 {
-		names, err := b.db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$regex", Value: "^" + orgPrefix}}}})
+		names, err := b.db.ListCollectionNames(ctx, bson.D{})
 		if err != nil {
 			return nil, fmt.Errorf("list collections: %w", mongo.Classify(err))
 		}
-		return names, nil
+		return slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, orgPrefix) }), nil
 	}
 	var names []string
 	for _, org := range b.Orgs {
