@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 
 	"sluice/internal/config"
-	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	"sluice/sinks/mongoagg"
 	archivesource "sluice/sources/archive"
@@ -150,6 +148,11 @@ func (c *rebuildCounts) text(w io.Writer, name string) error {
 		c.Failed); err != nil {
 		return err
 	}
+	if c.Copies > 0 {
+		if _, err := fmt.Fprintf(w, "sink %s: %d records that were claimed again, after the history of Redis had gone back, count once\n", name, c.Copies); err != nil {
+			return err
+		}
+	}
 	for _, f := range c.Failures {
 		if _, err := fmt.Fprintf(w, "left: %s of %s, %s: %s\n", printable(f.Org), f.Bucket.Format(time.RFC3339), printable(f.Collection),
 			printable(f.Reason)); err != nil {
@@ -205,29 +208,14 @@ func (g *registries) read(ctx context.Context) map[string]archivesource.Reach {
 		for i := range lists {
 			l := &lists[i]
 			archive, sink := l.Sinks[g.archive], l.Sinks[g.sink]
-			if l.Lineage == "" || archive.Taken == 0 {
+			if l.Lineage == "" || archive.Taken == 0 && !l.Retry {
 				continue
 			}
-			out[l.Lineage] = archivesource.Reach{
-				Archived: settledUpTo(l, g.archive), Counted: settledUpTo(l, g.sink),
+			out[l.Lineage] = archivesource.Reach{Elsewhere: archive.Taken == 0,
+				Archived: l.SettledUpTo(g.archive), Counted: l.SettledUpTo(g.sink),
 				Whole: archive.Taken >= sink.Taken && archive.Released == 0,
 			}
 		}
 	}
 	return out
-}
-
-// settledUpTo is up to where a sink has settled a list.
-func settledUpTo(l *redislist.ListAudit, sink string) pipeline.Position {
-	at := archivesource.Everything
-	for _, c := range l.Claims {
-		id, err := pipeline.ParseClaimID(c.ID)
-		if err != nil || !slices.Contains(c.Owes, sink) || c.Cursors[sink] >= c.Len {
-			continue
-		}
-		if p := (pipeline.Position{Claim: id, Index: c.Cursors[sink]}); p.Compare(at) < 0 {
-			at = p
-		}
-	}
-	return at
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"sluice/aggregate"
+	"sluice/internal/archive"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
@@ -18,9 +19,9 @@ import (
 
 // Snapshot is what an archive has of a span of time, as it was listed at one moment.
 type Snapshot interface {
-	// Rows passes on every row whose record lies in the span. Objects are known to be good before their first row comes.
-	// Strings of records live no longer than the call.
-	Rows(ctx context.Context, do func(lineage string, at pipeline.Position, r *record.Record) error) error
+	// Rows passes on every row whose record lies in the span, and whether there may be copies of it. Objects are known to
+	// be good before their first row comes. Strings of records live no longer than the call.
+	Rows(ctx context.Context, do func(r *archive.Row, c archive.Copies) error) error
 	// End is behind the last row of a lineage, and tells whether there are any: there is no other row below it.
 	End(lineage string) (pipeline.Position, bool)
 	// Covers tells whether there can be no row of a lineage below a position beside those that Rows passes on.
@@ -29,6 +30,8 @@ type Snapshot interface {
 	Whole(lineage string) bool
 	// Counted is up to where this sink has taken a lineage's records, by its registry; false when that is not known.
 	Counted(lineage string) (pipeline.Position, bool)
+	// Elsewhere tells whether the archive has a lineage's records under the positions of another one.
+	Elsewhere(lineage string) bool
 }
 
 // Rebuild replaces the counters of a span's documents with what an archive says.
@@ -56,6 +59,7 @@ type Rebuilt struct {
 	Replaced  int64 `json:"replaced"`  // also those that were not there
 	Unchanged int64 `json:"unchanged"` // had the right counters
 	Failed    int64 `json:"failed"`
+	Copies    int64 `json:"copies"` // records of replaced documents that were claimed again and count once
 }
 
 // Add sums up.
@@ -63,6 +67,7 @@ func (r *Rebuilt) Add(o Rebuilt) {
 	r.Replaced += o.Replaced
 	r.Unchanged += o.Unchanged
 	r.Failed += o.Failed
+	r.Copies += o.Copies
 }
 
 // rebuildMemory bounds what one pass over the rows folds, in bytes. What has no room waits for the next pass.
@@ -76,6 +81,7 @@ type rebuilding struct {
 	done  map[orgBucket]bool
 	mixed map[string]bool // organisations of which documents of another width have counted in the span
 	sum   Rebuilt
+	looks bool // it only compares: nothing is adopted
 }
 
 // orgBucket names the documents of an organisation and bucket.
@@ -151,7 +157,8 @@ func (b *rebuilding) pass(ctx context.Context) (left, error) {
 	}
 	folds := map[orgBucket]*refold{}
 	bytes := 0
-	err = snap.Rows(ctx, func(lineage string, at pipeline.Position, r *record.Record) error {
+	err = snap.Rows(ctx, func(row *archive.Row, c archive.Copies) error {
+		r := row.Record
 		if !aggregate.Counts(r) || b.mixed[r.OrgID] || b.Wants != nil && !b.Wants(r) {
 			return nil
 		}
@@ -171,7 +178,7 @@ func (b *rebuilding) pass(ctx context.Context) (left, error) {
 			}
 			folds[f.key] = f
 		}
-		bytes += f.add(aggregate.EscapeKey(lineage), at, r)
+		bytes += f.add(row, c)
 		return nil
 	})
 	if err != nil {

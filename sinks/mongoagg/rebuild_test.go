@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"sluice/aggregate"
+	"sluice/internal/archive"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	"sluice/sinks/sinktest"
@@ -24,9 +25,12 @@ type listed struct {
 	upTo  map[string]pipeline.Position // what it has not got yet; nil: it has all
 	part  bool                         // it may not have had the lists from their beginning
 	count map[string]pipeline.Position // what the sink has counted, by its registry
+
+	region int             // of all rows
+	elses  map[string]bool // lineages that it has under other positions
 }
 
-func (a *listed) Rows(_ context.Context, do func(string, pipeline.Position, *record.Record) error) error {
+func (a *listed) Rows(_ context.Context, do func(*archive.Row, archive.Copies) error) error {
 	for _, l := range a.lists {
 		for _, c := range l.Claims {
 			for _, it := range c.Items {
@@ -35,7 +39,8 @@ func (a *listed) Rows(_ context.Context, do func(string, pipeline.Position, *rec
 					continue
 				}
 				a.rows++
-				if err := do(l.Stream.Lineage, p, it.Record); err != nil {
+				row := archive.Row{ID: it.ID, Record: it.Record, Stream: l.Stream, Position: p}
+				if err := do(&row, archive.Copies{Region: a.region}); err != nil {
 					return err
 				}
 			}
@@ -65,6 +70,8 @@ func (a *listed) Covers(lineage string, p pipeline.Position) bool {
 }
 
 func (a *listed) Whole(string) bool { return !a.part }
+
+func (a *listed) Elsewhere(lineage string) bool { return a.elses[lineage] }
 
 func (a *listed) Counted(lineage string) (pipeline.Position, bool) {
 	p, ok := a.count[lineage]

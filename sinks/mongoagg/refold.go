@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson/primitive"
 
 	"sluice/aggregate"
+	"sluice/internal/archive"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
@@ -30,6 +31,8 @@ type target struct {
 	base   bson.Raw // the incumbent's counters that it began with; nil: none
 	rev    int64
 	exists bool // there is one with our bookkeeping: its positions are what to fold up to
+
+	uncounted int64 // rows that it should have counted, by the ledger, and has not
 	*tallied
 }
 
@@ -40,6 +43,11 @@ type tallied struct {
 	open  *aggregate.Document
 	sum   *aggregate.Delta
 	ends  map[string]bool // lineages that had a row
+
+	distinct archive.Distinct
+	copies   int64 // requests that came again and were left out
+	keeps    bool  // the copies are folded as well, apart
+	again    *tallied
 }
 
 // foldBytes is how much a fold may hold before it is summed up, in bytes.
@@ -75,7 +83,7 @@ func (b *rebuilding) begin(ctx context.Context, k orgBucket) (*refold, error) {
 		return nil, err
 	}
 	for i, t := range f.docs {
-		t.tallied = &tallied{shape: b.shape.Shape, ends: map[string]bool{}}
+		t.tallied = &tallied{shape: b.shape.Shape, ends: map[string]bool{}, keeps: b.looks}
 		if i > 0 && t.sameTarget(f.docs[0]) {
 			t.tallied = f.docs[0].tallied
 		}
@@ -101,10 +109,12 @@ func (b *rebuilding) coarser(ctx context.Context, f *refold) error {
 	return nil
 }
 
-// load reads a document, finishing or beginning the adoption of an incumbent's.
+// load reads a document, finishing or beginning the adoption of an incumbent's unless it only looks.
 func (b *rebuilding) load(ctx context.Context, t *target) error {
-	if err := b.readPositions(ctx, t.collection, []*document{t.document}); err != nil {
-		return err
+	if !b.looks {
+		if err := b.readPositions(ctx, t.collection, []*document{t.document}); err != nil {
+			return err
+		}
 	}
 	raw, err := b.db.Collection(t.collection).FindOne(ctx, t.key()).Raw()
 	switch {
@@ -190,25 +200,46 @@ func (t *target) wants(lineage string, at pipeline.Position) bool {
 }
 
 // add folds a row and returns by how much the memory grew.
-func (f *refold) add(lineage string, at pipeline.Position, r *record.Record) (bytes int) {
+func (f *refold) add(row *archive.Row, c archive.Copies) (bytes int) {
 	if f.bad != "" {
 		return 0
 	}
+	lineage := aggregate.EscapeKey(row.Stream.Lineage)
 	for i, t := range f.docs {
-		if t.wants(lineage, at) && (i == 0 || t.tallied != f.docs[0].tallied) {
-			bytes += t.tallied.add(f.key, lineage, r)
+		if t.wants(lineage, row.Position) && (i == 0 || t.tallied != f.docs[0].tallied) {
+			bytes += t.tallied.add(f.key, lineage, row, c)
 		}
 	}
 	return bytes
 }
 
-func (t *tallied) add(k orgBucket, lineage string, r *record.Record) int {
+// add folds a row, unless it is a copy of one that was folded: of all rows below the document's positions each record
+// counts once.
+func (t *tallied) add(k orgBucket, lineage string, row *archive.Row, c archive.Copies) int {
+	r := row.Record
+	if !t.ends[lineage] {
+		t.ends[strings.Clone(lineage)] = true
+	}
+	if !t.distinct.First(row, c) {
+		if r.ResponseCode != aggregate.TCPReport {
+			t.copies++
+		}
+		if !t.keeps {
+			return 0
+		}
+		if t.again == nil {
+			t.again = &tallied{shape: t.shape}
+		}
+		return t.again.one(k, r)
+	}
+	return t.one(k, r)
+}
+
+// one folds one record.
+func (t *tallied) one(k orgBucket, r *record.Record) int {
 	if t.open == nil {
 		t.fold = aggregate.NewFold(t.shape)
 		t.open = t.fold.Document(k.org, k.at)
-	}
-	if !t.ends[lineage] {
-		t.ends[strings.Clone(lineage)] = true
 	}
 	before := t.open.Bytes()
 	t.open.Add(r)

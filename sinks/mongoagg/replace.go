@@ -59,7 +59,7 @@ func (b *rebuilding) replaceOne(ctx context.Context, t *target, snap Snapshot, d
 	if len(t.pos) == 0 {
 		return "", nil // it has counted nothing of ours yet
 	}
-	fresh, err := b.compose(t)
+	fresh, err := b.compose(t, t.total(orgBucket{t.org, t.bucket}))
 	if err != nil {
 		return "", err
 	}
@@ -82,6 +82,7 @@ func (b *rebuilding) replaceOne(ctx context.Context, t *target, snap Snapshot, d
 	again, err = b.store(ctx, t, fresh.encode())
 	if again == "" && err == nil {
 		done.Replaced++
+		done.Copies += t.copies
 	}
 	return again, err
 }
@@ -99,6 +100,9 @@ func (t *target) settle(snap Snapshot) (again string, err error) {
 		return "", nil
 	}
 	for _, l := range slices.Sorted(maps.Keys(t.pos)) {
+		if snap.Elsewhere(l) {
+			continue
+		}
 		if !snap.Covers(l, t.pos[l]) {
 			return lagging(l, t.pos[l]), nil
 		}
@@ -110,7 +114,7 @@ func (t *target) settle(snap Snapshot) (again string, err error) {
 }
 
 // shrinks refuses to take requests away from a document on the word of an archive that may not have had all of its lists
-// from their beginning.
+// from their beginning. Those that came again do not count: the archive has them.
 func (t *target) shrinks(fresh *doctree, snap Snapshot) error {
 	total, _ := fresh.fields["total"].(*doctree)
 	had, ok := t.raw.Lookup("total", "hits").AsInt64OK()
@@ -118,7 +122,7 @@ func (t *target) shrinks(fresh *doctree, snap Snapshot) error {
 		return nil
 	}
 	hits, _ := total.fields["hits"].(bson.RawValue)
-	if integer(hits) >= had {
+	if integer(hits)+t.copies >= had {
 		return nil
 	}
 	for _, l := range slices.Sorted(maps.Keys(t.pos)) {
@@ -136,8 +140,7 @@ func lagging(lineage string, at pipeline.Position) string {
 
 // compose makes the document: the base it began with, and what was folded, as an update would have added it; then what
 // is derived.
-func (b *rebuilding) compose(t *target) (*doctree, error) {
-	delta := t.total(orgBucket{t.org, t.bucket})
+func (b *rebuilding) compose(t *target, delta *aggregate.Delta) (*doctree, error) {
 	doc, err := treeOf(t.base, "_id", "lists", "sluice")
 	if t.base == nil {
 		doc, err = newTree(), nil

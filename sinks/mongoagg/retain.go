@@ -33,6 +33,9 @@ func IsCollection(name string) (org string, ok bool) {
 	return strings.CutPrefix(name, orgPrefix)
 }
 
+// OfOneOrganisation tells whether a collection is one organisation's own.
+func OfOneOrganisation(collection string) bool { return strings.HasPrefix(collection, orgPrefix) }
+
 // DocumentID is the _id of an organisation's document of the bucket that begins at that time.
 func DocumentID(org string, bucket time.Time, width time.Duration) primitive.ObjectID {
 	return documentID(org, bucket.Unix(), int64(width/time.Second))

@@ -60,6 +60,17 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 
 // Open connects. It may be called again.
 func (s *Sink) Open(ctx context.Context) error {
+	if err := s.OpenToRead(ctx); err != nil {
+		return err
+	}
+	if s.cfg.MixedCollection { // so that wrong rights show at the start
+		return s.atStart(ctx, s.db, mixedName)
+	}
+	return nil
+}
+
+// OpenToRead connects and changes nothing in the store: for Compare.
+func (s *Sink) OpenToRead(ctx context.Context) error {
 	client, err := mongo.Connect(ctx, s.cfg.URI, "sluice "+s.name)
 	if err != nil {
 		return err
@@ -67,9 +78,6 @@ func (s *Sink) Open(ctx context.Context) error {
 	mongo.Disconnect(ctx, s.client) // of an earlier attempt: what it left running fails with that
 	s.tasks.Wait()
 	s.client, s.db = client, client.Database(s.cfg.Database)
-	if s.cfg.MixedCollection { // so that wrong rights show at the start
-		return s.atStart(ctx, s.db, mixedName)
-	}
 	return nil
 }
 

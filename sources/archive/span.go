@@ -7,7 +7,6 @@ import (
 
 	format "sluice/internal/archive"
 	"sluice/internal/pipeline"
-	"sluice/internal/record"
 )
 
 // Reach is what a lineage's registry says of the archive and of a sink that is rebuilt from it.
@@ -15,10 +14,9 @@ type Reach struct {
 	Archived pipeline.Position // everything below is in the archive
 	Counted  pipeline.Position // everything below is counted by the sink
 	Whole    bool              // the archive was owed every record there ever was
+	// Elsewhere: the list has dead letters that were retried into one sink alone; the archive has them where they came first.
+	Elsewhere bool
 }
-
-// Everything is above every position.
-var Everything = pipeline.Position{Claim: pipeline.ClaimID{Epoch: pipeline.Epoch{Ms: 1 << 62}}}
 
 // Span is what an archive has of an hour, or a part of it, as listed at one moment. It implements what a sink needs to
 // rebuild what it stores.
@@ -47,8 +45,23 @@ const (
 )
 
 // Span lists what lies between from and to, which are of one hour. With look set, hours beside it are looked into for
-// what they tell of its completeness. What reach says must be older than the call.
+// what they tell of its completeness. What reach says must be older than the call. An archive that lacks something is
+// refused.
 func (a Archive) Span(ctx context.Context, from, to time.Time, look bool, reach map[string]Reach) (*Span, error) {
+	return a.span(ctx, from, to, look, reach, lacks)
+}
+
+// SpanAsIs is Span, but takes rows with masked fields or without bodies: for who compares with what went through the same.
+func (a Archive) SpanAsIs(ctx context.Context, from, to time.Time, look bool, reach map[string]Reach) (*Span, error) {
+	return a.span(ctx, from, to, look, reach, func(m *format.Manifest) string {
+		if m.Filters != nil || m.Erased+m.Anonymised > 0 {
+			return lacks(m)
+		}
+		return ""
+	})
+}
+
+func (a Archive) span(ctx context.Context, from, to time.Time, look bool, reach map[string]Reach, lacks func(*format.Manifest) string) (*Span, error) {
 	s := &Span{archive: a, from: from, to: to, reach: reach, ends: map[string]pipeline.Position{},
 		begins: map[string]bool{}, covered: map[string]pipeline.Position{}}
 	hour := from.Truncate(time.Hour)
@@ -133,21 +146,36 @@ func (s *Span) learn(side int, ms []*format.Manifest) {
 	}
 }
 
-// Rows passes on every row whose record lies in the span, from objects that are known to be good.
-func (s *Span) Rows(ctx context.Context, do func(lineage string, at pipeline.Position, r *record.Record) error) error {
-	in := Selection{From: s.from, To: s.to}
-	for _, m := range s.manifests {
-		if !m.Touches(s.from, s.to) {
-			continue
-		}
-		err := s.archive.WholeRows(ctx, m, func(r *format.Row) error {
-			if !in.Takes(r.Record) {
-				return nil
+// Rows passes on every row whose record lies in the span, from objects that are known to be good, and tells of which there
+// may be copies. Where there may be some, the span is read in slices of time.
+func (s *Span) Rows(ctx context.Context, do func(*format.Row, format.Copies) error) error {
+	suspects, err := s.suspects(ctx)
+	if err != nil {
+		return err
+	}
+	regions := map[string]int{}
+	for n, slice := range cutUp(s.manifests, s.from, s.to, len(suspects) > 0) {
+		in := Selection{From: slice[0], To: slice[1]}
+		for _, m := range s.manifests {
+			if !m.Touches(in.From, in.To) {
+				continue
 			}
-			return do(r.Stream.Lineage, r.Position, r.Record)
-		})
-		if err != nil {
-			return err
+			if regions[m.Region] == 0 {
+				regions[m.Region] = len(regions) + 1
+			}
+			err := s.archive.WholeRows(ctx, m, func(r *format.Row) error {
+				if !in.Takes(r.Record) {
+					return nil
+				}
+				c := format.Copies{Slice: n}
+				if suspects[r.Stream.Lineage] {
+					c.Region = regions[m.Region]
+				}
+				return do(r, c)
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -188,3 +216,6 @@ func (s *Span) Counted(lineage string) (pipeline.Position, bool) {
 
 // Whole tells whether the archive is known to have a lineage from its beginning.
 func (s *Span) Whole(lineage string) bool { return s.begins[lineage] || s.reach[lineage].Whole }
+
+// Elsewhere tells whether the archive has a lineage's records under other positions: retried dead letters of one sink.
+func (s *Span) Elsewhere(lineage string) bool { return s.reach[lineage].Elsewhere }

@@ -17,10 +17,13 @@ const auditTries = 4
 type ListAudit struct {
 	List      string                `json:"list"`
 	Lineage   string                `json:"lineage,omitempty"` // empty: there is no registry
+	Uptime    bool                  `json:"uptime,omitempty"`  // it carries uptime records
+	Retry     bool                  `json:"retry,omitempty"`   // it holds retried dead letters of one sink
 	Epoch     string                `json:"epoch,omitempty"`
-	Owner     string                `json:"owner,omitempty"` // whose lease it is, or was
-	Leased    bool                  `json:"leased"`          // the lease holds
-	Until     time.Time             `json:"until,omitzero"`  // by the server's clock
+	Last      uint32                `json:"last_claim,omitempty"` // number of the last claim that was made
+	Owner     string                `json:"owner,omitempty"`      // whose lease it is, or was
+	Leased    bool                  `json:"leased"`               // the lease holds
+	Until     time.Time             `json:"until,omitzero"`       // by the server's clock
 	Home      string                `json:"home,omitempty"`
 	Taken     uint64                `json:"taken"`
 	Waiting   uint64                `json:"waiting"` // elements not claimed yet
@@ -30,6 +33,32 @@ type ListAudit struct {
 	Recorded  map[string]string     `json:"members,omitempty"` // by sink
 	Spools    map[string]SpoolAudit `json:"spools,omitempty"`  // by sink
 	FieldSize int                   `json:"registry_bytes"`    // names and values of the registry
+}
+
+// Next is where the next claim begins: everything claimed so far lies below it, everything that will be does not.
+func (a *ListAudit) Next() pipeline.Position {
+	id, _ := pipeline.ParseClaimID(fmt.Sprintf("%s-%010d", a.Epoch, a.Last+1)) // without a registry: zero, nothing was claimed
+	return pipeline.Position{Claim: id}
+}
+
+// SettledUpTo is up to where a sink has the list's records: what is pending or lies in its spool is above.
+func (a *ListAudit) SettledUpTo(sink string) pipeline.Position {
+	at := a.Next()
+	if s, ok := a.Spools[sink]; ok {
+		if p, err := pipeline.ParsePosition(s.From); err == nil {
+			at = p
+		}
+	}
+	for _, c := range a.Claims {
+		id, err := pipeline.ParseClaimID(c.ID)
+		if err != nil || !slices.Contains(c.Owes, sink) || c.Cursors[sink] >= c.Len {
+			continue
+		}
+		if p := (pipeline.Position{Claim: id, Index: c.Cursors[sink]}); p.Compare(at) < 0 {
+			at = p
+		}
+	}
+	return at
 }
 
 // ClaimAudit is an open claim.
@@ -153,7 +182,7 @@ func readListAndClaims(ctx context.Context, c *control, l list) (v listView, err
 }
 
 func (v listView) audit(l list, now time.Time) ListAudit {
-	a := ListAudit{List: l.name, Waiting: v.waiting, FieldSize: v.size}
+	a := ListAudit{List: l.name, Uptime: l.kind == pipeline.Uptime, Retry: l.only != "", Waiting: v.waiting, FieldSize: v.size}
 	r := v.reg
 	if r == nil {
 		return a
@@ -162,6 +191,7 @@ func (v listView) audit(l list, now time.Time) ListAudit {
 	if r.Until > 0 {
 		a.Until = time.UnixMilli(r.Until).UTC()
 	}
+	a.Last = r.N
 	a.Leased = r.Owner != "" && a.Until.After(now)
 	a.Sinks = map[string]SinkAudit{}
 	for sink, cols := range r.Ledger {
