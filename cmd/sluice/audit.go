@@ -137,12 +137,28 @@ func auditCommand(e *environment) *cobra.Command {
 		Use:   "audit",
 		Short: "The ledger: taken = effective + duplicates + filtered + dead letters + spooled + pending",
 		Long: `Reads the ledger of every list from Redis, where it is kept in the same atomic step as the cursors, so that it is
-exact after any crash. It changes nothing and may run beside any number of pumps. Exits 1 if it does not balance.`,
-		Example: "  sluice audit\n  sluice audit --output json",
-		Args:    noArgs,
+exact after any crash. It changes nothing and may run beside any number of pumps. Exits 1 if it does not balance.
+
+With --deep it recounts the stores against the archive, hour by hour, and names what is missing or strange: records by
+their ID, counters of aggregates by document, and of the archive itself gaps, overlaps and damage. What rules, expiry,
+filters or dead letters explain is no difference; what is not settled on both sides yet is said to be in flight. It may
+run beside pumps, changes nothing, and exits 1 when something differs.`,
+		Example: `  sluice audit
+  sluice audit --output json
+  sluice audit --deep --from 2026-11-22 --to 2026-11-23
+  sluice audit --deep --sink raw --rate 20000/s`,
+		Args: noArgs,
 	}
+	var deep deepOptions
+	deep.flags(c)
 	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := deep.check(c); err != nil {
+			return err
+		}
+		if deep.deep {
+			return e.auditDeep(c.Context(), &deep, out)
+		}
 		a, err := e.audit(c.Context())
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
+	"sluice/internal/record"
 	"sluice/internal/tally"
 )
 
@@ -54,7 +55,7 @@ func route(b *pipeline.Batch, database string, sh shape, t *tally.Tally) []group
 	at := map[string]int{}
 	for i := range b.Items {
 		r := b.Items[i].Record
-		if r.MCP.IsMCP || r.ResponseCode == -1 || sh.Layout == LayoutPerOrg && r.OrgID == "" {
+		if !stores(sh.Layout, r) {
 			t.Filter()
 			continue
 		}
@@ -75,6 +76,11 @@ func route(b *pipeline.Batch, database string, sh shape, t *tally.Tally) []group
 		groups[n].items = append(groups[n].items, i)
 	}
 	return groups
+}
+
+// stores tells whether a record is stored at all.
+func stores(layout string, r *record.Record) bool {
+	return !r.MCP.IsMCP && r.ResponseCode != -1 && (layout != LayoutPerOrg || r.OrgID != "")
 }
 
 func destination(database, org string) (to collection, reason string) {
