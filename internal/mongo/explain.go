@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -99,7 +100,9 @@ func transportCure(err error, set map[string]string) string {
 		return "check the host name, and that it can be resolved here"
 	case encrypted && strings.Contains(text, "first record does not look like a TLS handshake"):
 		return "the server does not speak TLS: remove tls=true, or have it enabled there"
-	case !encrypted && (strings.Contains(text, "unexpectedly closed") || strings.Contains(text, ": EOF")):
+	case encrypted && hungUp(err):
+		return "the server hangs up during the TLS handshake: if it does not speak TLS, remove tls=true from the URI"
+	case hungUp(err):
 		return "the server hangs up: if it wants TLS, add tls=true to the URI"
 	case strings.Contains(text, "connection refused"):
 		return "nothing listens there: check host and port, and that MongoDB runs"
@@ -107,6 +110,11 @@ func transportCure(err error, set map[string]string) string {
 		return "no answer: check host, port, firewall or security group"
 	}
 	return ""
+}
+
+// hungUp tells whether the other side closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || strings.Contains(err.Error(), "unexpectedly closed") || strings.HasSuffix(err.Error(), "EOF")
 }
 
 // probeTimeout is what one question to one seed may take once the whole set could not be reached.
@@ -123,20 +131,27 @@ func setCure(ctx context.Context, uri string, set map[string]string) string {
 		if err != nil {
 			continue
 		}
-		want := set["replicaset"]
-		switch {
-		case hello.Set == "" && hello.Msg != "isdbgrid" && want != "":
-			return fmt.Sprintf("%s is a single server, not a member of replica set %s: start it with --replSet and initiate it, or remove replicaSet from the URI", host, want)
-		case hello.Msg == "isdbgrid" && want != "":
-			return fmt.Sprintf("%s is a mongos, which belongs to no replica set: remove replicaSet from the URI", host)
-		case want != "" && hello.Set != want:
-			return fmt.Sprintf("%s is a member of replica set %s: write replicaSet=%s", host, hello.Set, hello.Set)
-		case hello.Set != "" && !hello.Primary && set["directconnection"] == "true":
-			return fmt.Sprintf("%s is a secondary: name all members and replicaSet=%s instead of directConnection", host, hello.Set)
-		case hello.Set != "":
-			return fmt.Sprintf("%s answers, but its replica set %s has no primary that can be reached under the names that the set gives its members (%s)",
-				host, hello.Set, strings.Join(hello.Hosts, ", "))
+		if cure := roleCure(host, set["replicaset"], set["directconnection"] == "true", hello); cure != "" {
+			return cure
 		}
+	}
+	return ""
+}
+
+// roleCure compares what a server says of itself with the replica set that the URI wants.
+func roleCure(host, want string, direct bool, hello *helloAnswer) string {
+	switch {
+	case hello.Set == "" && hello.Msg != "isdbgrid" && want != "":
+		return fmt.Sprintf("%s is a single server, not a member of replica set %s: start it with --replSet and initiate it, or remove replicaSet from the URI", host, want)
+	case hello.Msg == "isdbgrid" && want != "":
+		return fmt.Sprintf("%s is a mongos, which belongs to no replica set: remove replicaSet from the URI", host)
+	case want != "" && hello.Set != want:
+		return fmt.Sprintf("%s is a member of replica set %s: write replicaSet=%s", host, hello.Set, hello.Set)
+	case hello.Set != "" && !hello.Primary && direct:
+		return fmt.Sprintf("%s is a secondary: name all members and replicaSet=%s instead of directConnection", host, hello.Set)
+	case hello.Set != "":
+		return fmt.Sprintf("%s answers, but its replica set %s has no primary that can be reached under the names that the set gives its members (%s)",
+			host, hello.Set, strings.Join(hello.Hosts, ", "))
 	}
 	return ""
 }

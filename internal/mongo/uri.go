@@ -157,15 +157,31 @@ func withoutSecrets(uri string) string {
 	if at := strings.LastIndex(auth, "@"); at >= 0 {
 		auth = "user:password" + auth[at:]
 	}
-	if scheme != schemeSRV {
-		return scheme + auth + rest
-	}
 	path, query, _ := strings.Cut(rest, "?")
 	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair != "" && !strings.HasPrefix(strings.ToLower(pair), "srv") {
-			kept = append(kept, pair)
+	for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		if scheme == schemeSRV && strings.HasPrefix(strings.ToLower(pair), "srv") {
+			continue
 		}
+		kept = append(kept, harmless(pair))
 	}
 	return schemePlain + auth + "/" + strings.TrimPrefix(path, "/") + "?" + strings.Join(kept, "&")
+}
+
+// harmless is an option with a made-up value where the value is a secret.
+func harmless(pair string) string {
+	name, value, _ := strings.Cut(pair, "=")
+	switch strings.ToLower(name) {
+	case "tlscertificatekeyfilepassword", "sslclientcertificatekeypassword":
+		return name + "=password"
+	case "authmechanismproperties":
+		props := strings.Split(value, ",")
+		for i, p := range props {
+			if key, _, ok := strings.Cut(p, ":"); ok && strings.EqualFold(key, "AWS_SESSION_TOKEN") {
+				props[i] = key + ":token"
+			}
+		}
+		return name + "=" + strings.Join(props, ",")
+	}
+	return pair
 }
