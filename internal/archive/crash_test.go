@@ -63,6 +63,45 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
+// TestRangeThatWasSettledInPartGoesOn: a range whose beginning came from the spool and whose end from the claims is booked by two
+// scripts. A crash between them leaves its members recorded and its beginning gone; all of it is in the store.
+func TestRangeThatWasSettledInPartGoesOn(t *testing.T) {
+	at := func(i uint32) time.Time { return nine.Add(time.Duration(i%2) * time.Hour) }
+	for _, lost := range []bool{false, true} {
+		s, m := newMemStore(), &registry{}
+		g := gathererOver(t, s, small(t))
+		mustAdd(t, g, batchOf(m, g, 1, 0, 40, at))
+		mustAdd(t, g, batchOf(m, g, 1, 40, 100, at))
+		if p, err := g.Flush(t.Context(), true); err != nil || len(p.Settled) != 1 {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		m.settle(position(1, 40)) // and the crash
+		if lost {
+			clear(s.objects)
+		}
+		g2 := gathererOver(t, s, small(t))
+		mustAdd(t, g2, batchOf(m, g2, 1, 40, 70, at))
+		if p, err := g2.Flush(t.Context(), true); err != nil || len(p.Settled) != 0 {
+			t.Fatalf("settled before its end: %+v, %v", p, err)
+		}
+		mustAdd(t, g2, batchOf(m, g2, 1, 70, 100, at))
+		p, err := g2.Flush(t.Context(), true)
+		if lost {
+			if err == nil || len(p.Settled) != 0 || len(s.objects) != 0 {
+				t.Errorf("what is not in the store is passed: %+v, %v, %d objects", p, err, len(s.objects))
+			}
+			continue
+		}
+		if err != nil || len(p.Settled) != 1 || p.Settled[0].Pos != position(1, 100) {
+			t.Fatalf("%+v, %v", p, err)
+		}
+		m.settle(position(1, 100))
+		mustAdd(t, g2, batchOf(m, g2, 1, 100, 120, at))
+		mustFlush(t, g2, m)
+		wantPositions(t, s, 0, 120)
+	}
+}
+
 // TestRecordedRangeWaitsUntilItIsWhole: size, age and a flush of everything do not cut it.
 func TestRecordedRangeWaitsUntilItIsWhole(t *testing.T) {
 	s, m := newMemStore(), &registry{}

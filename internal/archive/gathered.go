@@ -24,12 +24,15 @@ type gathered struct {
 	opened   time.Time
 	fixed    *pipeline.MemberRange // recorded by whoever gathered it before: exactly this range must come again
 	recorded bool
+	partly   bool // the range was settled in part, so that all of it is in the store; what comes again is only passed
 	closed   bool // nothing more comes in; next is the store
 	rows     buffer
 }
 
 // begin starts a range with the batch that is its first. When the registry has a recorded range that begins here, it is
-// that one, under the layout it was recorded with.
+// that one, under the layout it was recorded with. When delivery begins inside a recorded range, what is before is settled:
+// marks pass a range as a whole, and only when all of it is in the store, but what came from the spool and what came from
+// the claims is booked by two scripts, and a crash may come between them.
 func begin(b *pipeline.Batch, layout Layout, dir string, pack *packer) (*gathered, error) {
 	r := &gathered{
 		stream: b.Stream, shapeKey: b.Shape.Key, record: b.Shape.Record, registry: b.Members,
@@ -43,10 +46,11 @@ func begin(b *pipeline.Batch, layout Layout, dir string, pack *packer) (*gathere
 	if !ok || m.To.Compare(r.from) <= 0 { // the range before this one, about to be settled
 		return r, r.members.check()
 	}
-	if m.From != r.from {
+	if m.From.Compare(r.from) > 0 {
 		return nil, fmt.Errorf("gather %s of %s: members are recorded from %s to %s, but delivery begins at %s",
 			b.Stream.List, b.Stream.Source, m.From, m.To, r.from)
 	}
+	r.partly, r.from = m.From != r.from, m.From
 	tag, err := parseMembers(m.Tag)
 	if err != nil {
 		return nil, err

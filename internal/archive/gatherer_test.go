@@ -292,10 +292,11 @@ func TestMisplacedBatchesAreRefused(t *testing.T) {
 		t.Error("uptime records are gathered")
 	}
 	g.Forget(testStream)
-	m.rec = &pipeline.MemberRange{From: position(1, 0), To: position(1, 20), Tag: `{"v":1,"prefix":"p/","compression":"zstd","region":"r"}`}
-	if _, err := g.Add(t.Context(), batchOf(m, g, 1, 5, 20, sameHour)); err == nil {
-		t.Error("a recorded range begins in the middle")
+	m.rec = &pipeline.MemberRange{From: position(1, 5), To: position(1, 20), Tag: `{"v":1,"prefix":"p/","compression":"zstd","region":"r"}`}
+	if _, err := g.Add(t.Context(), batchOf(m, g, 1, 0, 20, sameHour)); err == nil {
+		t.Error("delivery begins before a recorded range")
 	}
+	m.rec.From = position(1, 0)
 	if _, err := g.Add(t.Context(), batchOf(m, g, 1, 0, 21, sameHour)); err == nil {
 		t.Error("a batch crosses the end of a recorded range")
 	}

@@ -43,6 +43,13 @@ func (u *uploader) put(ctx context.Context, r *gathered) error {
 		if rows.done {
 			continue
 		}
+		if r.partly {
+			if err := u.confirm(ctx, r, h, rows); err != nil {
+				return err
+			}
+			rows.done = true
+			continue
+		}
 		if err := u.putHour(ctx, r, h, rows); err != nil {
 			return err
 		}
@@ -112,6 +119,17 @@ func (u *uploader) putHour(ctx context.Context, r *gathered, h hour, rows *hourR
 		}
 	}
 	return u.putManifest(ctx, m)
+}
+
+// confirm holds that an hour of a range that was settled in part is in the store, and so are the rows that come again.
+func (u *uploader) confirm(ctx context.Context, r *gathered, h hour, rows *hourRows) error {
+	m := r.manifest(rows)
+	m.Key = Partition(r.members.Prefix, r.members.Region, h.time()) + m.Object
+	_, err := ReadManifest(ctx, u.store, m.ManifestKey())
+	if errors.Is(err, ErrNotFound) {
+		return memberError{fmt.Errorf("the range from %s to %s is settled in part, but has no manifest %s", r.from, r.fixed.To, m.ManifestKey())}
+	}
+	return err
 }
 
 // adopt takes an object that is there for ours if its rows are the same; its bytes need not be.
