@@ -242,6 +242,34 @@ func crashAt(t *testing.T, s *patientSink, point string, well bool) {
 	wantSettled(t, reg, sp, s, 10001)
 }
 
+// What cannot be removed when it came back, since the bucket is away, is removed later, by a pump that neither died nor
+// lost the list meanwhile.
+func TestBatchesThatCannotBeRemovedAreSweptLater(t *testing.T) {
+	bothSinks(t, func(t *testing.T, s *patientSink) {
+		reg, sp := newRegistry(), &memSpool{name: "mem", stuck: true}
+		s.down.Store(true)
+		reg.scarce.short.Store(true)
+		p := start(t, reg, spoolOptions(&box{}, sp, s))
+		reg.claim(p.Owes(Analytics), payloads(3000)...)
+		time.Sleep(time.Minute)
+		s.down.Store(false)
+		reg.scarce.short.Store(false)
+		time.Sleep(time.Minute)
+		reg.claim(p.Owes(Analytics), fresh(3000, 10)...) // swept in vain
+		time.Sleep(time.Minute)
+		if sp.left() == 0 {
+			t.Fatal("a batch was removed that cannot be")
+		}
+		sp.mu.Lock()
+		sp.stuck = false
+		sp.mu.Unlock()
+		reg.claim(p.Owes(Analytics), fresh(3010, 10)...)
+		time.Sleep(time.Minute)
+		p.end(t)
+		wantSettled(t, reg, sp, s, 3020)
+	})
+}
+
 // Pumps die at random steps while the sink fails and recovers and room comes and goes.
 func TestSpoolUnderRandomCrashes(t *testing.T) {
 	for seed := range uint64(10) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +21,9 @@ type spooler struct {
 	last   *spooledElements // the batch that was opened last
 	said   bool             // that it spools
 	swept  bool
+	again  time.Time // no sweep before
 
+	left atomic.Bool // something could not be removed
 	mu   sync.Mutex
 	held []extent // read, and not removed
 }
@@ -158,25 +161,36 @@ func (s *spooler) passed(ctx context.Context, p Position) {
 	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
 	defer cancel()
 	for _, e := range done {
-		_ = e.place.Remove(ctx, s.id, e.start)
+		if e.place.Remove(ctx, s.id, e.start) != nil {
+			s.left.Store(true)
+		}
 	}
 }
 
+// errStillNeeded says of a batch that nothing names that it cannot be told yet whether it will be adopted.
+var errStillNeeded = errors.New("it may be needed yet")
+
 // sweep removes batches below a position that crashes left: delivered before they were booked as spooled, or booked
-// before they were removed. It does so once.
+// before they were removed. It does so once, and again while something is left.
 func (s *spooler) sweep(ctx context.Context, below Position) {
-	if s.swept {
+	if s.swept && !s.left.Load() || time.Now().Before(s.again) {
 		return
 	}
-	s.swept = true
+	s.swept, s.again = true, time.Now().Add(spoolAgain)
+	s.left.Store(false)
 	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
 	defer cancel()
 	for _, p := range s.places {
 		for start, err := range p.Starts(ctx, s.id) {
-			if err != nil || start.Claim.Compare(below.Claim) >= 0 { // one of the same claim may reach beyond it
+			if err == nil && start.Claim.Compare(below.Claim) < 0 { // one of the same claim may reach beyond it
+				err = p.Remove(ctx, s.id, start)
+			} else if err == nil {
+				err = errStillNeeded
+			}
+			if err != nil {
+				s.left.Store(true) // for the next sweep
 				break
 			}
-			_ = p.Remove(ctx, s.id, start) // found again at the next sweep
 		}
 	}
 }
