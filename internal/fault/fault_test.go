@@ -234,3 +234,62 @@ func TestGate(t *testing.T) {
 		}
 	}
 }
+
+func TestGateHitsOnlyWhatItIsToldAndTellsOfIt(t *testing.T) {
+	g, done := gated(t)
+	g.Watch("stored")
+	met := int64(-1)
+	for _, tt := range []struct {
+		name    string
+		rule    HTTPRule
+		status  int
+		content string
+		done    int64
+		met     int64 // how often the server had done it when the gate told of it; -1: it did not tell
+	}{
+		{"another method", HTTPRule{Chance: 1, Status: 500, Method: http.MethodGet}, 200, "a.name stored it", 1, -1},
+		{"another path", HTTPRule{Chance: 1, Status: 500, Suffix: "/y"}, 200, "a.name stored it", 1, -1},
+		{"an answer of its own", HTTPRule{Chance: 1, Status: 400, Suffix: "/x", Answer: `{"a":1}`}, 400, ` {"a":1}`, 0, 0},
+		{"goes its way", HTTPRule{Chance: 1, Pass: true}, 200, "a.name stored it", 1, 0},
+		{"told of afterwards", HTTPRule{Chance: 1, Status: 500, After: true}, 500, " Internal Server Error\n", 1, 1},
+	} {
+		done.Store(0)
+		met = -1
+		tt.rule.Met = func() { met = done.Load() }
+		g.Set(tt.rule)
+		status, content, err := put(g, "it")
+		if status != tt.status || content != tt.content || done.Load() != tt.done || met != tt.met || err != nil {
+			t.Errorf("%s: %d %q, done %d times, met %d, %v", tt.name, status, content, done.Load(), met, err)
+		}
+	}
+	if g.Seen("stored") != 4 {
+		t.Errorf("%d answers held the word, want 4", g.Seen("stored"))
+	}
+	g.Set(HTTPRule{Chance: 1, Status: 500, Only: 2})
+	for i, want := range []int{500, 500, 200} {
+		if status, _, err := put(g, "it"); status != want || err != nil {
+			t.Errorf("request %d of which 2 are hit: %d, %v", i, status, err)
+		}
+	}
+}
+
+func TestProxyRefusesAndMoves(t *testing.T) {
+	first, lines := echo(t)
+	second, others := echo(t)
+	p, dial := proxied(t, first)
+	c := dial()
+	if _, err := ask(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	p.Set(Rule{Refuse: true})
+	for _, c := range []net.Conn{c, dial()} {
+		if got, err := ask(c, "x"); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a server that is gone answers %q, %v", got, err)
+		}
+	}
+	p.Set(Rule{})
+	p.Retarget(second)
+	if got, err := ask(dial(), "y"); got != "y\n" || lines.Load() != 1 || others.Load() != 1 {
+		t.Errorf("%q, %v; the first had %d lines, the second %d", got, err, lines.Load(), others.Load())
+	}
+}

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,12 @@ type HTTPRule struct {
 	Half       bool          // the server's own answer, cut off in its middle
 	RetryAfter time.Duration // a header of that name, in whole seconds; 0: none
 	MaxBody    int           // only requests with longer bodies are hit
+	Answer     string        // the body of the answer, as JSON; empty: the words of the status, as a proxy writes them
+	Method     string        // only requests with this method are hit; empty: all
+	Suffix     string        // only requests whose path ends so are hit
+	Only       int           // so many requests are hit, then none until Set; 0: without limit
+	Met        func()        // called for each request that is hit, while it waits: before it is passed on, or after it if After
+	Pass       bool          // a request that is hit goes its way nonetheless, once Met has returned
 }
 
 // Gate is an HTTP proxy in front of one server. Requests keep their Host, so that signatures stay valid. Its methods may
@@ -35,9 +43,11 @@ type Gate struct {
 	served    chan error
 	hits      atomic.Int64
 
-	mu   sync.Mutex
-	rule HTTPRule
-	rnd  *rand.Rand
+	mu    sync.Mutex
+	rule  HTTPRule
+	left  int // requests that may be hit yet, if the rule has a limit
+	words map[string]int64
+	rnd   *rand.Rand
 }
 
 // NewGate listens on a free port of 127.0.0.1 for HTTP requests to target, which is host:port. Which requests are hit
@@ -64,7 +74,39 @@ func (g *Gate) Hits() int64 { return g.hits.Load() }
 func (g *Gate) Set(r HTTPRule) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.rule = r
+	g.rule, g.left = r, r.Only
+}
+
+// Watch counts the answers of the server that hold the words from now on.
+func (g *Gate) Watch(words string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.words == nil {
+		g.words = map[string]int64{}
+	}
+	g.words[words] += 0
+}
+
+// Seen is how many answers held words that are watched.
+func (g *Gate) Seen(words string) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.words[words]
+}
+
+func (g *Gate) look(answer *http.Response, content []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.words) > 0 && answer != nil && answer.Header.Get("Content-Encoding") == "gzip" {
+		if z, err := gzip.NewReader(bytes.NewReader(content)); err == nil {
+			content, _ = io.ReadAll(z) // what can be read of it is looked at
+		}
+	}
+	for w := range g.words {
+		if bytes.Contains(content, []byte(w)) {
+			g.words[w]++
+		}
+	}
 }
 
 // Close ends all connections and waits until the server has ended.
@@ -81,13 +123,16 @@ func (g *Gate) Close() error {
 const forwardTime = time.Minute
 
 // hit tells whether and how a request is hit.
-func (g *Gate) hit(body int) (HTTPRule, bool) {
+func (g *Gate) hit(q *http.Request, body int) (HTTPRule, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := g.rule
-	if r.Chance == 0 || body <= r.MaxBody && r.MaxBody > 0 || g.rnd.Float64() >= r.Chance {
+	switch {
+	case r.Chance == 0, body <= r.MaxBody && r.MaxBody > 0, r.Method != "" && q.Method != r.Method,
+		!strings.HasSuffix(q.URL.Path, r.Suffix), r.Only > 0 && g.left == 0, g.rnd.Float64() >= r.Chance:
 		return r, false
 	}
+	g.left--
 	g.hits.Add(1)
 	return r, true
 }
@@ -98,12 +143,19 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	rule, hit := g.hit(len(body))
-	if hit && !rule.After && !rule.Half {
+	rule, hit := g.hit(q, len(body))
+	if hit && rule.Met != nil && !rule.After {
+		rule.Met()
+	}
+	if hit && !rule.After && !rule.Half && !rule.Pass {
 		refuse(w, rule)
 		return
 	}
 	answer, content, err := g.forward(q, body)
+	g.look(answer, content)
+	if hit && rule.Met != nil && rule.After {
+		rule.Met()
+	}
 	switch {
 	case err != nil:
 		panic(http.ErrAbortHandler) // what a client sees of a server that went away
@@ -111,7 +163,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		send(w, answer, content[:len(content)/2])
 		_ = http.NewResponseController(w).Flush() // a connection that is gone is cut already
 		panic(http.ErrAbortHandler)
-	case hit:
+	case hit && !rule.Pass:
 		refuse(w, rule)
 	default:
 		send(w, answer, content)
@@ -158,5 +210,11 @@ func refuse(w http.ResponseWriter, r HTTPRule) {
 	if r.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(r.RetryAfter/time.Second)))
 	}
-	http.Error(w, http.StatusText(r.Status), r.Status)
+	if r.Answer == "" {
+		http.Error(w, http.StatusText(r.Status), r.Status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(r.Status)
+	_, _ = io.WriteString(w, r.Answer) // a client that is gone needs no answer
 }

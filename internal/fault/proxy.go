@@ -20,6 +20,7 @@ type Rule struct {
 	Silent  bool          // a black hole: what either side sends vanishes
 	Deaf    bool          // requests arrive and are carried out, replies vanish
 	Cut     float64       // chance for each piece of a reply that it is cut at a random byte and the connection reset
+	Refuse  bool          // nothing listens: connections are reset, and new ones at once
 }
 
 const (
@@ -30,12 +31,12 @@ const (
 
 // Proxy passes TCP connections on to a server. Its methods may be called concurrently.
 type Proxy struct {
-	target string
-	ln     net.Listener
-	work   sync.WaitGroup
-	hits   atomic.Int64
+	ln   net.Listener
+	work sync.WaitGroup
+	hits atomic.Int64
 
 	mu     sync.Mutex
+	target string
 	rule   Rule
 	rnd    *rand.Rand
 	links  map[*link]struct{}
@@ -66,7 +67,8 @@ func NewProxy(target string, seed uint64) (*Proxy, error) {
 // Addr is host:port to connect to.
 func (p *Proxy) Addr() string { return p.ln.Addr().String() }
 
-// Hits is how many connections were reset or went deaf so far.
+// Hits is how often a rule has met something so far: connections that were reset or refused, and pieces of requests and
+// replies that vanished, were held back or passed slowly.
 func (p *Proxy) Hits() int64 { return p.hits.Load() }
 
 // Set replaces the rule. Connections that lost bytes under the last one are reset.
@@ -74,7 +76,15 @@ func (p *Proxy) Set(r Rule) {
 	p.mu.Lock()
 	p.rule = r
 	p.mu.Unlock()
-	p.resetIf(func(l *link) bool { return l.doomed.Load() })
+	p.resetIf(func(l *link) bool { return r.Refuse || l.doomed.Load() })
+}
+
+// Retarget passes what connects from now on to another server, as a name does that has moved, and resets all connections.
+func (p *Proxy) Retarget(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.Reset()
 }
 
 // Reset resets all connections.
@@ -120,7 +130,13 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer p.work.Done()
-	server, err := net.DialTimeout("tcp", p.target, dialTimeout)
+	target, refused := p.to()
+	if refused {
+		p.hits.Add(1)
+		abort(client)
+		return
+	}
+	server, err := net.DialTimeout("tcp", target, dialTimeout)
 	if err != nil {
 		abort(client)
 		return
@@ -139,10 +155,17 @@ func (p *Proxy) serve(client net.Conn) {
 	p.replies(l)
 }
 
+// to is where a new connection goes, or that it is refused.
+func (p *Proxy) to() (target string, refused bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target, p.rule.Refuse
+}
+
 func (p *Proxy) add(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.rule.Refuse {
 		return false
 	}
 	p.links[l] = struct{}{}
@@ -171,6 +194,9 @@ func (p *Proxy) requests(l *link) {
 	for {
 		n, err := l.client.Read(buf)
 		r, _ := p.now(0)
+		if n > 0 && (r.Hold > 0 || r.Silent) {
+			p.hits.Add(1)
+		}
 		if n > 0 && r.Hold > 0 && !l.pause(r.Hold) {
 			return
 		}
@@ -191,6 +217,9 @@ func (p *Proxy) replies(l *link) {
 	for {
 		n, err := l.server.Read(buf)
 		r, cut := p.now(n)
+		if n > 0 && (r.Silent || r.Deaf || r.Latency > 0 || r.Drip > 0) {
+			p.hits.Add(1)
+		}
 		switch {
 		case r.Silent || r.Deaf || l.doomed.Load():
 			l.doomed.Store(true)
