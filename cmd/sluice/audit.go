@@ -35,7 +35,7 @@ type sinkLedger struct {
 }
 
 // readAudit reads the ledger from every source; it needs no lease and disturbs nobody.
-func readAudit(ctx context.Context, sources []*redislist.Source) (*audit, error) {
+func readAudit(ctx context.Context, sources []source) (*audit, error) {
 	a := &audit{Balanced: true, Sinks: map[string]sinkLedger{}, Sources: map[string][]redislist.ListAudit{},
 		oldest: map[string]time.Time{}}
 	owed := map[string]uint64{}
@@ -137,7 +137,8 @@ func auditCommand(e *environment) *cobra.Command {
 		Use:   "audit",
 		Short: "The ledger: taken = effective + duplicates + filtered + dead letters + spooled + pending",
 		Long: `Reads the ledger of every list from Redis, where it is kept in the same atomic step as the cursors, so that it is
-exact after any crash. It changes nothing and may run beside any number of pumps. Exits 1 if it does not balance.
+exact after any crash. That of workers is kept with their consumer group's offsets, partition by partition. It changes
+nothing and may run beside any number of pumps. Exits 1 if it does not balance.
 
 With --deep it recounts the stores against the archive, hour by hour, and names what is missing or strange: records by
 their ID, counters of aggregates by document, and of the archive itself gaps, overlaps and damage. What rules, expiry,
@@ -152,14 +153,15 @@ run beside pumps, changes nothing, and exits 1 when something differs.`,
 	var deep deepOptions
 	deep.flags(c)
 	out := outputFlag(c)
+	part := roleFlag(c, "whose ledger: of edges (Redis into Kafka), of workers (Kafka into the sinks), or of pumps without Kafka")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := deep.check(c); err != nil {
 			return err
 		}
 		if deep.deep {
-			return e.auditDeep(c.Context(), &deep, out)
+			return e.auditDeep(c.Context(), role(*part), &deep, out)
 		}
-		a, err := e.audit(c.Context())
+		a, err := e.audit(c.Context(), role(*part))
 		if err != nil {
 			return err
 		}
@@ -174,22 +176,24 @@ run beside pumps, changes nothing, and exits 1 when something differs.`,
 	return c
 }
 
-func (e *environment) audit(ctx context.Context) (*audit, error) {
-	sources, err := e.onlookers(ctx)
+func (e *environment) audit(ctx context.Context, r role) (*audit, error) {
+	sources, err := e.onlookers(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("no answer from Redis in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("no answer from Redis or Kafka in time"))
 	defer cancel()
 	return readAudit(ctx, sources)
 }
 
-// onlookers are the configured sources for commands that look, or that act for an operator: they own no state directory
-// and take no leases.
-func (e *environment) onlookers(ctx context.Context) ([]*redislist.Source, error) {
+// onlookers are the configured sources of a role, for commands that look, or that act for an operator.
+func (e *environment) onlookers(ctx context.Context, r role) ([]source, error) {
 	cfg, log, err := e.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	if cfg, err = r.part(cfg); err != nil {
+		return nil, err
+	}
+	return onlookingSources(cfg, log)
 }

@@ -13,7 +13,6 @@ import (
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	archivesource "sluice/sources/archive"
-	"sluice/sources/redislist"
 )
 
 // deepOptions are the flags of audit --deep.
@@ -57,7 +56,7 @@ type deepResult struct {
 	Strange  []string `json:"strange,omitempty"`
 }
 
-func (e *environment) auditDeep(ctx context.Context, o *deepOptions, out *output) error {
+func (e *environment) auditDeep(ctx context.Context, r role, o *deepOptions, out *output) error {
 	sel, err := o.selection()
 	if err != nil {
 		return err
@@ -70,7 +69,10 @@ func (e *environment) auditDeep(ctx context.Context, o *deepOptions, out *output
 	if err != nil {
 		return err
 	}
-	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	if cfg, err = r.part(cfg); err != nil {
+		return err
+	}
+	sources, err := onlookingSources(cfg, log)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // deepLedger reads for an audit how far lists have come.
 type deepLedger struct {
-	sources []*redislist.Source
+	sources []source
 	sinks   []string
 }
 

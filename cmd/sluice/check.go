@@ -85,7 +85,7 @@ func writeFindings(w io.Writer, found []finding) error {
 // tryAll tries every source and sink. The state directory is not locked: a pump may be running on it.
 func (e *environment) tryAll(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]finding, error) {
 	found := []finding{tryState(cfg.State.Dir), tryLetters(ctx, cfg)}
-	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	sources, err := onlookingSources(cfg, log)
 	if err != nil {
 		return nil, err
 	}

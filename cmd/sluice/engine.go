@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type engine struct {
 	box      letterBox
 	spools   []pipeline.Spool
 	endSpool func() // closes spools
-	sources  []*redislist.Source
+	sources  []source
 	specs    []pipeline.SinkSpec
 	pipe     *pipeline.Pipeline
 	started  time.Time
@@ -69,7 +70,7 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	e.sources, err = newSources(cfg, redislist.Deps{
 		Token: e.state.Token, Home: e.state.Home, Log: log, BatchRecords: cfg.Pipeline.Batch.Records,
 		WentBack: e.wentBack, Sinks: sortedKeys(cfg.Sinks),
-	})
+	}, e.alarm)
 	return e, err
 }
 
@@ -87,32 +88,22 @@ func (e *engine) sayUptime() {
 	}
 }
 
-// newSources makes the sources in the order of their names.
-func newSources(cfg *config.Config, deps redislist.Deps) ([]*redislist.Source, error) {
-	var out []*redislist.Source
-	for _, name := range sortedKeys(cfg.Sources) {
-		settings, ok := cfg.Sources[name].Settings.(redislist.Config)
-		if !ok {
-			return nil, fmt.Errorf("source %s: no source is made of %T", name, cfg.Sources[name].Settings)
-		}
-		s, err := redislist.New(name, settings, deps)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", name, err)
-		}
-		out = append(out, s)
-	}
-	return out, nil
-}
-
 // wentBack raises the alarm that a Redis history went back. The source logs it.
 func (e *engine) wentBack(w redislist.WentBack) {
 	since := "an unknown time"
 	if !w.From.IsZero() {
 		since = w.From.UTC().Format(time.RFC3339)
 	}
+	e.alarm(fmt.Sprintf("history of a list went back: %s: records since %s may come again or be gone", w.List, since))
+}
+
+// alarm shows what needs an operator, once.
+func (e *engine) alarm(text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.alarms = append(e.alarms, fmt.Sprintf("history of a list went back: %s: records since %s may come again or be gone", w.List, since))
+	if !slices.Contains(e.alarms, text) {
+		e.alarms = append(e.alarms, text)
+	}
 }
 
 // settleTime is how much of the time for a shutdown is for what is in flight. The rest is for what follows: sinks are
@@ -160,7 +151,7 @@ const shieldTime = 5 * time.Second
 func (e *engine) shield() {
 	ctx, cancel := context.WithTimeout(context.Background(), shieldTime)
 	defer cancel()
-	for _, s := range e.sources {
+	for _, s := range ofRedis(e.sources) {
 		if err := s.Shield(ctx); err != nil {
 			e.log.Error("lists could not be shielded from their TTL", "source", s.Name(), "err", err)
 		}
@@ -194,7 +185,7 @@ func (e *engine) giveBack(ctx context.Context) {
 				e.log.Warn("claims owe sinks that this process does not have; they wait for a pump that has them, or for sluice release",
 					"source", id.Source, "list", id.List, "sinks", strings.Join(missing, ","))
 			}
-			for _, s := range e.sources {
+			for _, s := range ofRedis(e.sources) {
 				if s.Name() == id.Source {
 					s.GiveBack(st)
 				}

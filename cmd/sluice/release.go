@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ import (
 
 func releaseCommand(e *environment) *cobra.Command {
 	var sink string
+	var part *string
 	c := &cobra.Command{
 		Use:   "release LIST [--sink NAME]",
 		Short: "Lets another pump have a list, or drops what a removed sink is still owed",
@@ -22,14 +24,18 @@ any pump. What the lost sinks had is lost with them; what they were still owed g
 
 With --sink: what the open claims of the list still owe that sink is dropped, and what lies in its spool is given up. Those
 records never reach it; the ledger books them as filtered. Do it for a sink that was removed from the configuration, or
-whose spool is lost.`,
+whose spool is lost.
+
+With --role worker LIST is a partition, as TOPIC/PARTITION, that is held because messages in it are missing. They are given
+up and counted as lost; no worker may run meanwhile.`,
 		Example: "  sluice release analytics-tyk-system-analytics\n  sluice release analytics-tyk-system-analytics --sink old",
 		Args:    exactArgs("LIST"),
 	}
 	c.Flags().StringVar(&sink, "sink", "", "drop what this sink is still owed")
 	out := outputFlag(c)
+	part = roleFlag(c, "whose list: worker for the partition of a topic, as TOPIC/PARTITION")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		done, err := e.release(c.Context(), args[0], sink)
+		done, err := e.release(c.Context(), role(*part), args[0], sink)
 		return errors.Join(err, out.print(e.stdout, done, func(w io.Writer) error { return writeReleased(w, done) }))
 	}
 	return c
@@ -41,14 +47,19 @@ type released struct {
 	List    string `json:"list"`
 	Sink    string `json:"sink,omitempty"`
 	Records uint64 `json:"records"`        // that will never reach the sink
+	Lost    uint64 `json:"lost,omitempty"` // messages of a partition that are missing and were given up
 	Home    string `json:"home,omitempty"` // the state directory that the list waited for
 }
 
-func (e *environment) release(ctx context.Context, list, sink string) ([]released, error) {
-	sources, err := e.onlookers(ctx)
+func (e *environment) release(ctx context.Context, r role, list, sink string) ([]released, error) {
+	all, err := e.onlookers(ctx, r)
 	if err != nil {
 		return nil, err
 	}
+	if r == roleWorker {
+		return releasePartition(ctx, all, list, sink)
+	}
+	sources := ofRedis(all)
 	sources = slices.DeleteFunc(sources, func(s *redislist.Source) bool { return !slices.Contains(s.Lists(), list) })
 	if len(sources) == 0 {
 		return nil, usageError{fmt.Errorf("no source has a list %q; sluice audit --output json names them", list)}
@@ -71,9 +82,38 @@ func (e *environment) release(ctx context.Context, list, sink string) ([]release
 	return done, errors.Join(errs...)
 }
 
+// releasePartition lets a partition go on behind what is missing in it.
+func releasePartition(ctx context.Context, sources []source, list, sink string) ([]released, error) {
+	if sink != "" {
+		return nil, usageError{errors.New("--sink does not go with --role worker: a partition is held for all sinks")}
+	}
+	done := []released{}
+	var errs []error
+	for _, s := range sources {
+		k, ok := s.(topicSource)
+		if !ok || !strings.HasPrefix(list, k.Topic()+"/") {
+			continue
+		}
+		r, err := k.Release(ctx, list)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		done = append(done, released{Source: s.Name(), List: list, Lost: r.Lost})
+	}
+	if len(done)+len(errs) == 0 {
+		return nil, usageError{fmt.Errorf("no source reads a partition %q; write it as TOPIC/PARTITION", list)}
+	}
+	return done, errors.Join(errs...)
+}
+
 func writeReleased(w io.Writer, done []released) (err error) {
 	for _, r := range done {
 		switch {
+		case r.Lost > 0:
+			_, err = fmt.Fprintf(w, "source %s: %d messages of %s are given up; what follows them is taken next\n", r.Source, r.Lost, r.List)
+		case r.Sink == "" && r.Home == "" && strings.Contains(r.List, "/"):
+			_, err = fmt.Fprintf(w, "source %s: nothing is missing in %s; nothing was changed\n", r.Source, r.List)
 		case r.Sink == "" && r.Home == "":
 			_, err = fmt.Fprintf(w, "source %s: list %s waits for no state directory; nothing was changed\n", r.Source, r.List)
 		case r.Sink != "" && r.Records == 0:

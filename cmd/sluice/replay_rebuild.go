@@ -12,7 +12,6 @@ import (
 	"sluice/internal/record"
 	"sluice/sinks/mongoagg"
 	archivesource "sluice/sources/archive"
-	"sluice/sources/redislist"
 )
 
 // rebuildTarget is a mongo-aggregate sink whose documents are rebuilt.
@@ -169,7 +168,7 @@ func (c *rebuildCounts) text(w io.Writer, name string) error {
 
 // registries read from Redis how far the archive and a sink have come, where Redis can be read. They change nothing.
 type registries struct {
-	sources       []*redislist.Source
+	sources       []source
 	archive, sink string
 	log           *slog.Logger
 	silent        bool
@@ -178,7 +177,7 @@ type registries struct {
 func newRegistries(cfg *config.Config, log *slog.Logger, archive, sink string) *registries {
 	g := &registries{archive: archive, sink: sink, log: log}
 	var err error
-	g.sources, err = newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	g.sources, err = onlookingSources(cfg, log)
 	if err != nil {
 		g.say(err)
 	}

@@ -26,7 +26,6 @@ import (
 	"sluice/sinks/mongoraw"
 	"sluice/sinks/opensearch"
 	"sluice/sinks/s3csv"
-	"sluice/sources/redislist"
 )
 
 // retainStores are the stores that retention looks after.
@@ -183,7 +182,7 @@ func (s *retainStores) plan(ctx context.Context) *plan.Plan {
 
 // claims asks the sources what is still to be written.
 func (s *retainStores) claims(ctx context.Context, now time.Time) (c plan.Claims) {
-	sources, err := newSources(s.r.cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: s.r.log, Sinks: sortedKeys(s.r.cfg.Sinks)})
+	sources, err := onlookingSources(s.r.cfg, s.r.log)
 	if err != nil {
 		return plan.Claims{Err: err.Error()}
 	}

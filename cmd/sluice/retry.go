@@ -79,12 +79,12 @@ type retrier struct {
 }
 
 func newRetrier(cfg *config.Config, log *slog.Logger, box letterBox) (*retrier, error) {
-	sources, err := newSources(cfg, redislist.Deps{Token: "onlooker", Home: "onlooker", Log: log, Sinks: sortedKeys(cfg.Sinks)})
+	sources, err := onlookingSources(cfg, log)
 	if err != nil {
 		return nil, err
 	}
 	r := &retrier{sources: map[string]*redislist.Source{}, box: box}
-	for _, s := range sources {
+	for _, s := range ofRedis(sources) {
 		r.sources[s.Name()] = s
 	}
 	return r, nil
@@ -109,7 +109,7 @@ func (r *retrier) one(ctx context.Context, l *pipeline.Letter) error {
 	}
 	src, ok := r.sources[l.Source]
 	if !ok {
-		return fmt.Errorf("source %s is not configured any more", l.Source)
+		return fmt.Errorf("source %s is not a Redis that is configured: a worker's dead letters cannot go back; see sluice deadletters export", l.Source)
 	}
 	format := record.Msgpack
 	if l.Format == record.Protobuf.String() {

@@ -18,29 +18,30 @@ import (
 func runCommand(e *environment) *cobra.Command {
 	var once bool
 	var timeout time.Duration
-	var role string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "The daemon: drains Redis into the sinks until it is told to stop",
 		Long: `Drains the gateways' lists into every sink. SIGTERM and SIGINT end it in order: nothing new is begun, what is
 in flight settles within pipeline.shutdown_timeout, what is not delivered is kept in Redis and said.`,
 		Example: `  sluice run --config /etc/sluice/sluice.yaml
+  sluice run --role edge               Redis into Kafka
+  sluice run --role worker             Kafka into the sinks
   sluice run --once                    drain what is there, also what a dead pump had claimed, then end
   sluice run --once --timeout 30s      give up on a sink that is down after half a minute`,
 		Args: noArgs,
 	}
 	c.Flags().BoolVar(&once, "once", false, "drain what is there, settle every sink, then end")
 	c.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "with --once: how long to wait for a sink that is down")
-	c.Flags().StringVar(&role, "role", "all", "all: Redis to sinks in one process")
+	part := roleFlag(c, "all: everything in one process; edge: Redis into Kafka; worker: Kafka into the other sinks")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if role != "all" {
-			return usageError{fmt.Errorf("--role %s is not in this version: use all", role)}
-		}
 		if c.Flags().Changed("timeout") && !once {
 			return usageError{fmt.Errorf("--timeout goes with --once")}
 		}
 		cfg, log, err := e.load(c.Context())
 		if err != nil {
+			return err
+		}
+		if cfg, err = role(*part).part(cfg); err != nil {
 			return err
 		}
 		debug.SetMemoryLimit(cfg.MemoryLimit())

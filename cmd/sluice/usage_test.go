@@ -46,7 +46,7 @@ func TestMissingAndEmptyConfiguration(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"runn"}, {"run", "--onec"}, {"run", "extra"}, {"run", "--timeout", "1s"}, {"run", "--role", "edge"},
+		{"runn"}, {"run", "--onec"}, {"run", "extra"}, {"run", "--timeout", "1s"}, {"run", "--role", "clerk"},
 		{"deadletters", "show"}, {"deadletters", "retry"}, {"generate"}, {"generate", "--records", "5", "--rate", "5/s"},
 		{"generate", "--records", "1", "--format", "xml"}, {"audit", "--output", "yaml"}, {"release"}, {"demo", "--records", "0"},
 	} {

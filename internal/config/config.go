@@ -26,9 +26,9 @@ type Config struct {
 
 // Source is one place records come from.
 type Source struct {
-	Type string `yaml:"type" doc:"Kind of the source." enum:"redis" required:"true"`
+	Type string `yaml:"type" doc:"Kind of the source." enum:"redis|kafka" required:"true"`
 
-	// Settings is the typed configuration of the source: redislist.Config.
+	// Settings is the typed configuration of the source: redislist.Config or kafka.Config of sources/kafka.
 	Settings any `yaml:"-"`
 }
 

@@ -89,7 +89,7 @@ func TestOverrideMessages(t *testing.T) {
 		{minimal, "SLUICE_LOG_LEVEL=loud",
 			`x.yaml: log.level: "loud" is not known (from SLUICE_LOG_LEVEL); write debug, info, warn or error`},
 		{minimal, "SLUICE_SOURCES_MAIN_TYPE=archive",
-			`x.yaml: sources.main.type: source type archive is not in this version (from SLUICE_SOURCES_MAIN_TYPE); write redis`},
+			`x.yaml: sources.main.type: source type archive is not in this version (from SLUICE_SOURCES_MAIN_TYPE); write redis or kafka`},
 		{minimal + "log: info\n", "SLUICE_LOG_LEVEL=warn",
 			`x.yaml:4:6: log: wants a mapping, got text; write its keys below it, indented`},
 		{"region: r\nsources: {main: {type: redis}}\nsinks: {a-b: {type: discard}, a_b: {type: stdout}}\n", "SLUICE_SINKS_A_B_TIMEOUT=1s",

@@ -10,6 +10,7 @@ import (
 	"sluice/sinks/s3csv"
 	"sluice/sinks/sqlite"
 	"sluice/sinks/stdout"
+	source "sluice/sources/kafka"
 	"sluice/sources/redislist"
 )
 
@@ -18,7 +19,7 @@ func allKinds() kinds {
 	return kinds{
 		sources: []kind{
 			kindOf("redis", redislist.Defaults),
-			{name: "kafka"},
+			kindOf("kafka", source.Defaults),
 			{name: "archive"},
 		},
 		sinks: []kind{

@@ -38,3 +38,20 @@ func TestPlantedErrorsAreFound(t *testing.T) {
 		}
 	}
 }
+
+func TestKafkaLegHolds(t *testing.T) {
+	for name, c := range map[string]struct {
+		k   KCfg
+		bad bool
+	}{
+		"state with the offset, effects by offset": {KCfg{R: 3, Faults: 2, ByOffset: true}, false},
+		"predecessor from memory":                  {KCfg{R: 3, Faults: 2, ByOffset: true, PredByCut: true}, false},
+		"effects known by nothing":                 {KCfg{R: 3, Faults: 2, ByOffset: true, NoEffOff: true}, true},
+		"partition count changes":                  {KCfg{R: 3, Faults: 2, Reparts: true}, true},
+	} {
+		r := Explore(c.k.Sys(), 3_000_000, time.Minute, true)
+		if (r.Bad != "") != c.bad || r.Bad == "" && !r.Complete {
+			t.Errorf("%s: %q after %d states", name, r.Bad, r.States)
+		}
+	}
+}

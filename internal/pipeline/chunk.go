@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ type chunk struct {
 	from, to uint32
 	items    []Item
 	dead     []deadElement // ascending by index: poison and absurd times, dead for every sink
+	repeats  []uint32      // indices, ascending: duplicates for every sink
 	bytes    int64
 	room     *room // what the items lie in, to be used again; nil: their own
 
@@ -104,6 +106,10 @@ func (d *decoding) records(c *chunk, elements []Element) {
 	c.items = items
 	for i := range elements {
 		el, index, r := &elements[i], c.from+uint32(i), &recs[i]
+		if el.Repeat {
+			c.repeats = append(c.repeats, index)
+			continue
+		}
 		if err := decodable(el); err != nil {
 			d.bury(c, index, el, d.claim.Time, err)
 			continue
@@ -143,8 +149,11 @@ func (d *decoding) uptimes(c *chunk, elements []Element) {
 	}
 }
 
-// decodable tells whether the element is there as a whole.
+// decodable tells whether the element is there as a whole, and nothing is known against it.
 func decodable(el *Element) error {
+	if el.Dead != "" {
+		return errors.New(el.Dead)
+	}
 	if el.Len > int64(len(el.Payload)) {
 		return fmt.Errorf("oversize: %d bytes are more than is taken of one element; only its first %s are kept", el.Len,
 			units.Size(len(el.Payload)))

@@ -12,6 +12,7 @@ type collected struct {
 	chunks   []*chunk
 	filtered uint64 // by the sink's filters, in the whole range
 	dead     uint64 // dead for every sink, in the whole range
+	repeats  uint64 // duplicates for every sink, in the whole range
 }
 
 // collect makes the batch of a group; a group whose to is 0 goes as far as the limits allow. The caller must release it.
@@ -99,6 +100,11 @@ func (l *lane) pick(out *collected, ch *chunk, from, to uint32, only map[uint32]
 	for i := range ch.dead {
 		if d := ch.dead[i].index; from <= d && d < to {
 			out.dead++
+		}
+	}
+	for _, i := range ch.repeats {
+		if from <= i && i < to {
+			out.repeats++
 		}
 	}
 }

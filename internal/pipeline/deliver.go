@@ -125,7 +125,7 @@ func (d *delivery) finish(out *collected, res Result) error {
 		g.only, g.step = left, 0
 		return nil
 	}
-	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead})
+	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead, Duplicates: out.repeats})
 	counts.Effective = uint64(g.to-g.from) - counts.Total()
 	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, Note: res.Note, unspooled: d.spooled})
 	d.lane.note = cmp.Or(res.Note, d.lane.note)

@@ -106,6 +106,8 @@ type Element struct {
 	Payload []byte
 	Len     int64 // the true length; larger than len(Payload) when the element was cut
 	Hash    uint64
+	Repeat  bool   // the source's own state has it already: it counts as a duplicate in every sink
+	Dead    string // why no sink can take it; empty when nothing is known against it
 }
 
 // Settled is a range of a claim that a sink is done with, and what became of it.

@@ -45,6 +45,7 @@ type ListStatus struct {
 	OpenClaims int     `json:"open_claims"`
 	OldestAge  float64 `json:"oldest_age_seconds"`
 	Taken      uint64  `json:"taken"`
+	Held       string  `json:"held,omitempty"` // why nothing behind what was claimed can be taken
 }
 
 // SinkStatus is a sink as it is now.

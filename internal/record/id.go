@@ -28,6 +28,9 @@ func ParseID(s string) (id ID, err error) {
 	return id, nil
 }
 
+// Hash is the content hash that the ID was made with.
+func (id ID) Hash() uint64 { return binary.BigEndian.Uint64(id[4:]) }
+
 // MakeID joins a record's own time and its content hash. Of the time's seconds only the lower 32 bits count.
 func MakeID(t time.Time, hash uint64) (id ID) {
 	binary.BigEndian.PutUint32(id[:4], uint32(t.Unix()))

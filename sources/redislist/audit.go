@@ -32,6 +32,7 @@ type ListAudit struct {
 	Strange   []string              `json:"strange,omitempty"` // what does not fit together
 	Recorded  map[string]string     `json:"members,omitempty"` // by sink
 	Spools    map[string]SpoolAudit `json:"spools,omitempty"`  // by sink
+	Lost      uint64                `json:"lost,omitempty"`    // messages of a partition that an operator gave up
 	FieldSize int                   `json:"registry_bytes"`    // names and values of the registry
 }
 
