@@ -16,46 +16,54 @@ import (
 	"sluice/internal/record"
 )
 
-// judgeArchive demands every record once by position, its ID one of those it can have, and all of its fields.
-func (w *world) judgeArchive(ctx context.Context) (archived, error) {
-	s := w.stores
-	store, err := s3store.New(ctx, s3store.Options{Bucket: s.bucket, Endpoint: s.endpoint, PathStyle: true, Region: s3Region,
+// place is where objects of the archive lie.
+type place struct {
+	store  archive.Store
+	prefix string
+}
+
+func (s *stores) archive(ctx context.Context) (*s3store.Store, error) {
+	return s3store.New(ctx, s3store.Options{Bucket: s.bucket, Endpoint: s.endpoint, PathStyle: true, Region: s3Region,
 		AccessKey: s.key, SecretKey: s.secret})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// judgeRows demands every record once by position, its ID one of those it can have, and all of its fields, in all places
+// together.
+func (w *world) judgeRows(ctx context.Context, name string, places ...place) (archived, error) {
 	ids, positions, times := archived{}, map[string]bool{}, map[*debt]int{}
-	t := tally{store: "archive"}
-	for m, err := range archive.List(ctx, store, archivePrefix, time.Time{}, time.Time{}) {
-		if err != nil {
-			return nil, err
-		}
-		rows, err := archive.Open(ctx, store, m)
-		if err != nil {
-			return nil, err
-		}
-		for row, err := range rows.All() {
+	t := tally{store: name}
+	for _, pl := range places {
+		for m, err := range archive.List(ctx, pl.store, pl.prefix, time.Time{}, time.Time{}) {
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("%s: %w", m.Object, err), rows.Close())
+				return nil, err
 			}
-			at := row.Stream.Lineage + row.Position.String()
-			if positions[at] {
-				t.note(&t.twice, "position %s of %s is in two rows", row.Position, row.Stream.List)
+			rows, err := archive.Open(ctx, pl.store, m)
+			if err != nil {
+				return nil, err
 			}
-			positions[at] = true
-			d := w.gen.debts.byID[row.ID]
-			if d == nil {
-				t.note(&t.strange, "%s at %s is not owed", row.ID, row.Position)
-				continue
+			for row, err := range rows.All() {
+				if err != nil {
+					return nil, errors.Join(fmt.Errorf("%s: %w", m.Object, err), rows.Close())
+				}
+				at := row.Stream.Lineage + row.Position.String()
+				if positions[at] {
+					t.note(&t.twice, "position %s of %s is in two rows", row.Position, row.Stream.List)
+				}
+				positions[at] = true
+				d := w.gen.debts.byID[row.ID]
+				if d == nil {
+					t.note(&t.strange, "%s at %s is not owed", row.ID, row.Position)
+					continue
+				}
+				ids[row.ID] = true
+				times[d]++
+				if archiveSum(row.Record) != d.archive {
+					t.note(&t.differ, "%s at %s is not as it was pushed", row.ID, row.Position)
+				}
 			}
-			ids[row.ID] = true
-			times[d]++
-			if archiveSum(row.Record) != d.archive {
-				t.note(&t.differ, "%s at %s is not as it was pushed", row.ID, row.Position)
+			if err := rows.Close(); err != nil {
+				return nil, err
 			}
-		}
-		if err := rows.Close(); err != nil {
-			return nil, err
 		}
 	}
 	for _, d := range w.gen.debts.all {
@@ -133,6 +141,6 @@ func (w *world) judgeSearch(ctx context.Context, a archived) error {
 		}
 		path, body = "/_search/scroll", fmt.Sprintf(`{"scroll":"1m","scroll_id":%q}`, p.Scroll)
 	}
-	w.judgeIDs("search", a, everywhere, func(d *debt) uint64 { return d.search }, found)
+	w.judgeIDs("search", a, inSearch, func(d *debt) uint64 { return d.search }, found)
 	return nil
 }

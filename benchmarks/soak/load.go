@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,15 @@ type generator struct {
 	debts   *debts
 	pushes  int // done so far
 	made    int // records
+
+	ttl     int               // seconds
+	unique  bool              // no record is equal to another
+	turn    sync.Mutex        // of who pushes
+	log     map[int][]payload // nil, or what each push had
+	done    atomic.Int64
+	mu      sync.Mutex
+	refused map[string]int64            // pushes that Redis did not take, by the first word of the refusal
+	settled func(context.Context) error // nil, or whether Redis has a push for good
 }
 
 const (
@@ -34,7 +44,16 @@ const (
 
 	poisonShare = 0.04 // of the pushes
 	repeatShare = 0.06 // of the pushes
+	uptimeShare = 0.03 // of the pushes
+	oddShare    = 0.02 // of the records
+
+	uptimeList = "host-checker:tyk-uptime-analytics"
+	gatewayTTL = 60 // seconds
 )
+
+// odd are values that keys, tags and names can have, since callers choose them.
+var odd = []string{"", "\x00", "a\x00b", ".", "a.b.", "$", "$where", "a$b", "..", "_id", " ", "\u202e", "\xff\xfe", "caf\xe9",
+	"=cmd|'/c calc'!A1", "a\"b,c\n", strings.Repeat("k", 200)}
 
 // firstRecord is when the made-up records begin: close to midnight, so that they spread over hours and two days. It does
 // not depend on the clock.
@@ -42,7 +61,7 @@ var firstRecord = time.Date(2026, 3, 14, 22, 40, 0, 0, time.UTC)
 
 func newGenerator(client rueidis.Client, seed uint64) *generator {
 	return &generator{client: client, traffic: traffic.New(seed, traffic.Options{}), rnd: rand.New(rand.NewPCG(seed, 0x10ad)),
-		debts: newDebts()}
+		debts: newDebts(), ttl: gatewayTTL, refused: map[string]int64{}}
 }
 
 // run pushes until ctx is done. A push that began is ended, so that what Redis has is known.
@@ -68,29 +87,45 @@ func (g *generator) run(ctx context.Context, rate int) error {
 	}
 }
 
-// payload is one element of a list; rec is nil for poison.
+// payload is one element of a list; without record and uptime record it is poison.
 type payload struct {
-	data []byte
-	rec  *record.Record
+	data   []byte
+	rec    *record.Record
+	uptime *record.Uptime
+	push   int
 }
 
 // push makes n records, some poison and repetitions among them, and pushes them to one list at once.
 func (g *generator) push(ctx context.Context, n int) error {
+	g.turn.Lock()
+	defer g.turn.Unlock()
 	name, format := g.list()
 	batch := make([]payload, 0, n+2)
 	for range n {
 		batch = append(batch, g.record(format))
 	}
-	if g.rnd.Float64() < repeatShare {
+	if g.rnd.Float64() < repeatShare && !g.unique {
 		batch = g.insert(batch, batch[g.rnd.IntN(len(batch))])
 	}
-	if g.rnd.Float64() < poisonShare {
+	switch x := g.rnd.Float64(); {
+	case x < poisonShare:
 		batch = g.insert(batch, payload{data: g.traffic.Poison(1, format)[0]})
+	case x < 2*poisonShare:
+		batch = g.insert(batch, g.absurd(format))
 	}
+	if err := g.put(ctx, name, format, batch); err != nil || g.rnd.Float64() >= uptimeShare {
+		return err
+	}
+	return g.put(ctx, uptimeList, record.Msgpack, g.uptimes(1+g.rnd.IntN(20)))
+}
+
+// put pushes what is there to one list at once.
+func (g *generator) put(ctx context.Context, name string, format record.Format, batch []payload) error {
 	g.pushes++
-	args := []string{strconv.Itoa(g.pushes), format.String()}
-	for _, p := range batch {
-		args = append(args, rueidis.BinaryString(p.data))
+	args := []string{strconv.Itoa(g.pushes), format.String(), strconv.Itoa(g.ttl)}
+	for i := range batch {
+		batch[i].push = g.pushes
+		args = append(args, rueidis.BinaryString(batch[i].data))
 	}
 	if err := g.send(context.WithoutCancel(ctx), name, args); err != nil {
 		return err
@@ -98,7 +133,63 @@ func (g *generator) push(ctx context.Context, n int) error {
 	for _, p := range batch {
 		g.debts.add(p)
 	}
+	if g.log != nil {
+		g.log[g.pushes] = batch
+	}
+	g.done.Add(1)
 	return nil
+}
+
+// poison pushes a payload that does not decode to every msgpack list. It may be called beside the pushing.
+func (g *generator) poison(ctx context.Context) error {
+	g.turn.Lock()
+	defer g.turn.Unlock()
+	for i := range 10 {
+		batch := []payload{{data: g.traffic.Poison(1, record.Msgpack)[0]}}
+		if err := g.put(ctx, list+"_"+strconv.Itoa(i), record.Msgpack, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one pushes a record to every list.
+func (g *generator) one(ctx context.Context) error {
+	for i := range 11 {
+		name := list
+		if i < 10 {
+			name += "_" + strconv.Itoa(i)
+		}
+		for _, format := range []record.Format{record.Msgpack, record.Protobuf} {
+			suffix := map[record.Format]string{record.Protobuf: "_protobuf"}[format]
+			if err := g.put(ctx, name+suffix, format, []payload{g.record(format)}); err != nil {
+				return err
+			}
+		}
+	}
+	return g.put(ctx, uptimeList, record.Msgpack, g.uptimes(1))
+}
+
+// pushed is how many pushes are done. It may be called beside the pushing.
+func (g *generator) pushed() int64 { return g.done.Load() }
+
+// absurd is a record of a year that no clock shows, which is a dead letter.
+func (g *generator) absurd(format record.Format) payload {
+	p := g.record(format)
+	p.rec.TimeStamp = time.Date([]int{1, 9999}[g.rnd.IntN(2)], 6, 1, 0, 0, g.rnd.IntN(60), 0, time.UTC)
+	return payload{data: encode(format, p.rec), rec: p.rec}
+}
+
+func (g *generator) uptimes(n int) (out []payload) {
+	for range n {
+		g.made++
+		at := firstRecord.Add(time.Duration(g.made) * time.Second)
+		u := &record.Uptime{URL: "http://upstream.example.com/health?soak=" + strconv.Itoa(g.made), RequestTime: int64(g.rnd.IntN(900)),
+			ResponseCode: 200, Day: int32(at.Day()), Month: int32(at.Month()), Year: int32(at.Year()), Hour: int32(at.Hour()),
+			Minute: int32(at.Minute()), TimeStamp: at, ExpireAt: at.Add(expiry), APIID: "soak-api", OrgID: "soak-org"}
+		out = append(out, payload{data: record.AppendUptime(nil, u), uptime: u})
+	}
+	return out
 }
 
 func (g *generator) insert(batch []payload, p payload) []payload {
@@ -131,11 +222,38 @@ func (g *generator) record(format record.Format) payload {
 		g.traffic.Next(r, at)
 	}
 	r.OriginalPath += "?soak=" + strconv.Itoa(g.made)
+	if r.ResponseCode > 0 && g.rnd.Float64() < oddShare {
+		g.twist(r, format)
+	}
 	if format == record.Protobuf {
 		r.Latency.Gateway = 0 // which protobuf has no field for
-		return payload{record.AppendProtobuf(nil, r), r}
 	}
-	return payload{record.AppendMsgpack(nil, r), r}
+	return payload{data: encode(format, r), rec: r}
+}
+
+// twist gives a record the values that callers can make up.
+func (g *generator) twist(r *record.Record, format record.Format) {
+	pick := func() string {
+		for {
+			if s := odd[g.rnd.IntN(len(odd))]; format == record.Msgpack || utf8.ValidString(s) {
+				return s
+			}
+		}
+	}
+	r.APIKey, r.OauthID, r.APIVersion, r.Path = pick(), pick(), pick(), "/"+pick()
+	// A key has one alias: of several, the aggregates show any.
+	if r.Alias = r.APIKey; len(r.Alias) > 0 {
+		r.Alias = "alias of " + r.APIKey
+	}
+	r.Tags = append(r.Tags, pick(), pick())
+	r.IPAddress, r.TrackPath = pick(), true
+}
+
+func encode(format record.Format, r *record.Record) []byte {
+	if format == record.Protobuf {
+		return record.AppendProtobuf(nil, r)
+	}
+	return record.AppendMsgpack(nil, r)
 }
 
 // pushOnce pushes unless Redis has that push already, so that it can be repeated when its answer was lost; and sets the
@@ -143,8 +261,8 @@ func (g *generator) record(format record.Format) payload {
 const pushOnce = `
 if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
-redis.call('RPUSH', KEYS[2], unpack(ARGV, 3))
-if ARGV[2] == 'msgpack' and redis.call('TTL', KEYS[2]) == -1 then redis.call('EXPIRE', KEYS[2], 60) end
+redis.call('RPUSH', KEYS[2], unpack(ARGV, 4))
+if ARGV[2] == 'msgpack' and redis.call('TTL', KEYS[2]) == -1 then redis.call('EXPIRE', KEYS[2], ARGV[3]) end
 return 1`
 
 // giveUp bounds how long Redis may be away; no fault lasts that long.
@@ -155,11 +273,20 @@ func (g *generator) send(ctx context.Context, name string, args []string) error 
 	defer cancel()
 	for {
 		err := g.client.Do(ctx, g.client.B().Eval().Script(pushOnce).Numkeys(2).Key(pushedKey, name).Arg(args...).Build()).Error()
+		if err == nil && g.settled != nil {
+			err = g.settled(ctx)
+		}
 		if err == nil {
 			return nil
 		}
-		if re, ok := rueidis.IsRedisErr(err); ok && !passes(re.Error()) {
-			return fmt.Errorf("push to %s: %w", name, err)
+		if re, ok := rueidis.IsRedisErr(err); ok {
+			code, known := passes(re.Error())
+			if !known {
+				return fmt.Errorf("push to %s: %w", name, err)
+			}
+			g.mu.Lock()
+			g.refused[code]++
+			g.mu.Unlock()
 		}
 		select {
 		case <-ctx.Done():
@@ -169,9 +296,19 @@ func (g *generator) send(ctx context.Context, name string, args []string) error 
 	}
 }
 
-// passes tells whether a refusal is one of those that a fault causes; nothing was pushed then.
-func passes(refusal string) bool {
-	return slices.ContainsFunc([]string{"LOADING", "OOM", "READONLY", "MASTERDOWN"}, func(code string) bool {
-		return strings.Contains(refusal, code)
-	})
+// refusals is how many pushes were refused so. It may be called beside the pushing.
+func (g *generator) refusals(code string) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused[code]
+}
+
+// passes tells whether a refusal is one of those that a fault causes, and which; nothing was pushed then.
+func passes(refusal string) (code string, known bool) {
+	for _, code := range []string{"LOADING", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"} {
+		if strings.Contains(refusal, code) {
+			return code, true
+		}
+	}
+	return "", false
 }

@@ -2,6 +2,10 @@
 // them, drawn from a seed.
 //
 //	go run ./benchmarks/soak [-seed N] [-duration 10m] [-pumps 2] [-rate 500] [-only regexp]
+//	go run ./benchmarks/soak -list
+//	go run ./benchmarks/soak -case regexp       directed cases: one fault each, met on purpose
+//	go run ./benchmarks/soak ... -report benchmarks/soak/results.jsonl
+//	go run ./benchmarks/soak -figures           writes docs/guarantees.md anew from these results
 //
 // A generator pushes records into a Redis of the suite's own and remembers each as an obligation. Pumps drain them into
 // the four stores of a production configuration, each reached through proxies of the suite only. Faults are injected
@@ -41,25 +45,43 @@ func main() {
 	race := flag.Bool("race", false, "build the program with the race detector")
 	keep := flag.String("keep", "", "`directory` for configurations, logs and state of the pumps, kept; it must not exist")
 	flag.StringVar(&o.binary, "binary", "", "a built `program` to use instead of building one")
-	figures := flag.String("json", "", "write the figures to `file` as well")
+	report := flag.String("report", "", "append the results to `file`, one JSON object a line")
+	cases := flag.String("case", "", "run the directed cases whose names match `regexp` in place of a schedule; . for all")
+	list := flag.Bool("list", false, "list the kinds of faults and the directed cases")
+	figures := flag.Bool("figures", false, "render the tables of docs/guarantees.md from the kept results")
 	flag.Parse()
-	var err error
-	if o.only, err = regexp.Compile(*only); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(2)
-	}
-	if err := command(o, *race, *keep, *figures); err != nil {
+	err := func() (err error) {
+		if o.only, err = pattern(*only); err != nil {
+			return err
+		}
+		names, err := pattern(*cases)
+		switch {
+		case err != nil:
+			return err
+		case *list:
+			return writeList(os.Stdout)
+		case *figures:
+			return writeFigures()
+		}
+		return command(o, names, *race, *keep, *report)
+	}()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func command(o settings, race bool, keep, figures string) (err error) {
+// pattern compiles what a flag gives; nil for nothing.
+func pattern(text string) (*regexp.Regexp, error) {
+	if text == "" {
+		return nil, nil
+	}
+	return regexp.Compile(text)
+}
+
+func command(o settings, names *regexp.Regexp, race bool, keep, report string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if o.seed == 0 {
-		o.seed = rand.Uint64()
-	}
 	if keep != "" {
 		if o.dir, err = filepath.Abs(keep); err == nil {
 			err = os.Mkdir(o.dir, 0o700)
@@ -75,23 +97,50 @@ func command(o settings, race bool, keep, figures string) (err error) {
 			return err
 		}
 	}
-	v, err := soak(ctx, o)
+	o.race = race
+	if o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	if names == nil {
+		o.shape = drawn(o.seed)
+		v, err := soak(ctx, o)
+		return errors.Join(err, judged(v), keepResult(report, v, err))
+	}
+	for i, c := range chosen(names) {
+		o := o
+		if o.dir = filepath.Join(o.dir, fmt.Sprintf("case%d", i+1)); os.Mkdir(o.dir, 0o700) != nil {
+			return fmt.Errorf("make %s", o.dir)
+		}
+		o.log("=== %s", c.name)
+		v, e := direct(ctx, c, o)
+		err = errors.Join(err, e, judged(v), keepResult(report, v, e))
+	}
+	return err
+}
+
+// judged is an error when a promise was broken.
+func judged(v verdict) error {
+	if len(v.Violations) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the promise was broken, %s seed %d", v.Case, v.Seed)
+}
+
+// keepResult appends what came of a run that could be carried out, whatever it was.
+func keepResult(file string, v verdict, failed error) error {
+	if file == "" || failed != nil {
+		return nil
+	}
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if figures != "" {
-		b, err := json.MarshalIndent(v, "", "  ")
-		if err == nil {
-			err = os.WriteFile(figures, append(b, '\n'), 0o600)
-		}
-		if err != nil {
-			return err
-		}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
 	}
-	if len(v.Violations) > 0 {
-		return fmt.Errorf("the promise was broken, seed %d", o.seed)
-	}
-	return nil
+	_, err = f.Write(append(b, '\n'))
+	return errors.Join(err, f.Close())
 }
 
 func build(ctx context.Context, dir string, race bool) (string, error) {

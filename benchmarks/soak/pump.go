@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,14 +16,20 @@ import (
 
 // pump is one sluice with a state directory of its own. Only the goroutine that plays the schedule uses it.
 type pump struct {
-	name   string
-	binary string
-	config string // its file
-	dir    string
-	log    *os.File
-	proc   *launch.Process // nil: not running, on purpose
-	since  time.Time       // when it was started
-	frozen bool
+	index   int
+	name    string
+	binary  string
+	config  string // its file
+	dir     string // of configuration and log
+	disk    string // of state and local sinks
+	admin   string // address of its console
+	log     *os.File
+	proc    *launch.Process // nil: not running, on purpose
+	since   time.Time       // when it was started
+	frozen  bool
+	refused int64        // starts that ended since Redis did not take the password
+	pid     atomic.Int64 // 0: not running; read beside the schedule
+	mounts  []string     // file systems of its own
 }
 
 // awake is when a started program surely catches signals, also on a busy machine; before, SIGTERM just ends it.
@@ -32,42 +39,24 @@ const awake = 3 * time.Second
 const termTime = 20 * time.Second
 
 func newPump(w *world, i int) (*pump, error) {
-	p := &pump{name: fmt.Sprintf("pump %d", i+1), binary: w.opts.binary, dir: filepath.Join(w.opts.dir, fmt.Sprintf("pump%d", i+1))}
-	p.config = filepath.Join(p.dir, "sluice.yaml")
-	if err := os.Mkdir(p.dir, 0o700); err != nil {
+	p := &pump{index: i, name: fmt.Sprintf("pump %d", i+1), binary: w.opts.binary, dir: filepath.Join(w.opts.dir, fmt.Sprintf("pump%d", i+1))}
+	p.config, p.disk = filepath.Join(p.dir, "sluice.yaml"), filepath.Join(p.dir, "disk")
+	if err := os.MkdirAll(p.disk, 0o700); err != nil {
 		return nil, err
 	}
-	var err error
+	port, err := launch.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	p.admin = fmt.Sprintf("127.0.0.1:%d", port)
 	if p.log, err = os.Create(filepath.Join(p.dir, "log")); err != nil {
 		return nil, err
 	}
-	return p, os.WriteFile(p.config, []byte(w.configuration(p.dir)), 0o600)
+	return p, p.configure(w.configuration(p))
 }
 
-// configuration is that of production, with times that fit a soak.
-func (w *world) configuration(dir string) string {
-	s := w.stores
-	mongo := func(sink string) string {
-		return fmt.Sprintf("uri: \"mongodb://%s/?directConnection=true&serverSelectionTimeoutMS=2000\", database: %s",
-			w.ways[sink].proxy.Addr(), s.mongo.Name())
-	}
-	const common = "timeout: 4s, retry: {min: 50ms, max: 1s}"
-	return fmt.Sprintf(`region: soak
-sources:
-  main: {type: redis, addrs: ["%s"], claim: {interval: 100ms, lease: %s}}
-pipeline: {shutdown_timeout: 10s, accept: {past: 36500d, future: 36500d}}
-state: {dir: %s}
-retention: {search: {keep: 36500d}}
-admin: {listen: "127.0.0.1:0"}
-sinks:
-  dashboard: {type: mongo-aggregate, %s, %s, track_all_paths: true, flush: 300ms}
-  raw: {type: mongo-raw, %s, %s, capped_size: 16GiB}
-  search: {type: opensearch, %s, urls: ["http://%s"], index: "%s-{yyyy.MM.dd}"}
-  archive: {type: s3-csv, %s, bucket: %s, prefix: %s, endpoint: "http://%s", path_style: true, region: %s, access_key: %q, secret_key: %q, object: {max_age: 2s}}
-`, w.ways["redis"].proxy.Addr(), lease, filepath.Join(dir, "state"),
-		common, mongo("dashboard"), common, mongo("raw"), common, w.ways["search"].proxy.Addr(), s.index,
-		common, s.bucket, archivePrefix, w.ways["archive"].proxy.Addr(), s3Region, s.key, s.secret)
-}
+// configure writes what the pump goes by from its next start on.
+func (p *pump) configure(text string) error { return os.WriteFile(p.config, []byte(text), 0o600) }
 
 func (p *pump) start() error {
 	proc, err := p.command("run")
@@ -75,6 +64,7 @@ func (p *pump) start() error {
 		return err
 	}
 	p.proc, p.since, p.frozen = proc, time.Now(), false
+	p.pid.Store(int64(proc.PID()))
 	return nil
 }
 
@@ -104,6 +94,7 @@ func (p *pump) kill() error {
 	if p.proc == nil {
 		return nil
 	}
+	p.pid.Store(0)
 	err := p.proc.Kill()
 	p.proc = nil
 	return err
@@ -161,9 +152,8 @@ func (p *pump) terminate(w *world) {
 	}
 }
 
-// drainOnce drains what is left with a single run, as an operator would.
-func (w *world) drainOnce(ctx context.Context) {
-	p := w.pumps[0]
+// drainOnce drains with a single run what is left for this pump to drain, as an operator would.
+func (w *world) drainOnce(ctx context.Context, p *pump) {
 	began := time.Now()
 	proc, err := p.command("run", "--once", "--timeout", "4m")
 	if err != nil {
@@ -176,7 +166,7 @@ func (w *world) drainOnce(ctx context.Context) {
 	if err := proc.Kill(); err != nil {
 		w.violated("run --once: %v", err)
 	}
-	w.opts.log("%s drained in %s", w.clock(), time.Since(began).Round(time.Millisecond))
+	w.opts.log("%s drained by %s in %s", w.clock(), p.name, time.Since(began).Round(time.Millisecond))
 }
 
 // judgeLogs looks for what no fault may cause.
@@ -191,11 +181,14 @@ func (w *world) judgeLogs() error {
 				w.violated("%s: %s\n%s", p.name, bad, b[i:min(i+3000, len(b))])
 			}
 		}
-		if err := p.log.Close(); err != nil {
-			return err
-		}
 	}
 	return nil
+}
+
+// logged is how often the pump has written some words.
+func (p *pump) logged(words string) (int64, error) {
+	b, err := os.ReadFile(p.log.Name())
+	return int64(bytes.Count(b, []byte(words))), err
 }
 
 // hurry asks the pump to end and kills it when it has not done so in time, as a supervisor does.

@@ -63,21 +63,21 @@ func (w *world) play(ctx context.Context, steps []step) (err error) {
 	var events []event
 	for _, s := range steps {
 		events = append(events, event{at: s.at, step: s})
-		if s.kind.heal != nil {
-			events = append(events, event{at: s.at + s.lasts, step: s, ends: true})
-		}
+		events = append(events, event{at: s.at + s.lasts, step: s, ends: true})
 	}
 	slices.SortStableFunc(events, func(a, b event) int { return int(a.at - b.at) })
 	began := time.Now()
+	ends := map[uint64]func(context.Context) error{}
 	for _, e := range events {
 		if err = w.watch(ctx, began.Add(e.at)); err != nil {
 			return err
 		}
-		if e.ends {
+		if end := ends[e.step.seed]; e.ends && end != nil {
+			delete(ends, e.step.seed)
 			// Whatever began is ended, though the time may be over.
-			err = errors.Join(err, e.step.kind.heal(context.WithoutCancel(ctx)))
-		} else if ctx.Err() == nil {
-			err = w.inject(ctx, e.step)
+			err = errors.Join(err, end(context.WithoutCancel(ctx)))
+		} else if !e.ends && ctx.Err() == nil {
+			ends[e.step.seed], err = w.inject(ctx, e.step)
 		}
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s: %w", e.step.kind.name, err)
@@ -86,10 +86,9 @@ func (w *world) play(ctx context.Context, steps []step) (err error) {
 	return w.watch(ctx, began.Add(w.opts.duration))
 }
 
-func (w *world) inject(ctx context.Context, s step) error {
-	w.found.Faults[s.kind.name]++
+func (w *world) inject(ctx context.Context, s step) (end func(context.Context) error, err error) {
 	w.opts.log("%s %s (%s, %s)", w.clock(), s.kind.name, s.kind.target, s.lasts.Round(time.Millisecond))
-	return s.kind.apply(ctx, rand.New(rand.NewPCG(s.seed, 0)))
+	return w.begin(ctx, s.kind, rand.New(rand.NewPCG(s.seed, 0)))
 }
 
 // watch waits until a moment, or until ctx is done, and starts pumps again that ended by themselves.
@@ -97,7 +96,9 @@ func (w *world) watch(ctx context.Context, until time.Time) error {
 	for {
 		for _, p := range w.pumps {
 			if p.died() {
-				w.violated("%s ended by itself with %d", p.name, p.proc.ExitCode())
+				if !w.mayEnd(p) {
+					w.violated("%s ended by itself with %d", p.name, p.proc.ExitCode())
+				}
 				if err := p.start(); err != nil {
 					return err
 				}
@@ -112,4 +113,14 @@ func (w *world) watch(ctx context.Context, until time.Time) error {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// mayEnd tells that a pump has ended as it is to: it was started while Redis did not take its password. Its supervisor
+// starts it again.
+func (w *world) mayEnd(p *pump) bool {
+	const refusal = "log in to Redis: WRONGPASS"
+	n, err := p.logged(refusal)
+	known := p.refused
+	p.refused = n
+	return err == nil && n > known && p.proc.ExitCode() == 1
 }

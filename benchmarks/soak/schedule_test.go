@@ -53,12 +53,13 @@ func TestAScheduleHurtsATargetOnceAtATimeAndDealsAllKinds(t *testing.T) {
 func TestWhatBeganIsEndedThoughTheTimeIsOver(t *testing.T) {
 	hurt := 0
 	k := faultKind{name: "x",
+		met:   func(context.Context) int64 { return int64(10 * hurt) },
 		apply: func(context.Context, *rand.Rand) error { hurt++; return nil },
 		heal:  func(ctx context.Context) error { hurt--; return ctx.Err() }}
-	w := &world{opts: settings{duration: time.Hour, log: t.Logf}, found: verdict{Faults: map[string]int{}}}
+	w := &world{opts: settings{duration: time.Hour, log: t.Logf}, found: newVerdict()}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := w.play(ctx, []step{{at: 0, lasts: time.Minute, kind: k}}); err != nil || hurt != 0 || w.found.Faults["x"] != 1 {
+	if err := w.play(ctx, []step{{at: 0, lasts: time.Minute, kind: k}}); err != nil || hurt != 0 || w.found.Faults["x"] != 1 || w.found.Met["x"] != 10 {
 		t.Errorf("%v, %d faults not ended, %v", err, hurt, w.found.Faults)
 	}
 }

@@ -23,6 +23,7 @@ import (
 // stores are the sinks' stores, seen past the proxies: what the judge reads. Database, index prefix and bucket are the
 // soak's own.
 type stores struct {
+	uri       string // of MongoDB
 	mongoAddr string // host:port
 	mongo     *mongo.Database
 	search    string // URL
@@ -42,19 +43,22 @@ const (
 // required are the servers that the environment must name.
 var required = []string{launch.EnvMongo, launch.EnvOpenSearch, launch.EnvS3}
 
-func openStores(ctx context.Context) (*stores, error) {
+// openStores takes the MongoDB at uri, or that of the environment.
+func openStores(ctx context.Context, uri string) (*stores, error) {
 	for _, env := range required {
 		if os.Getenv(env) == "" {
 			return nil, fmt.Errorf("%s is not set: run `make servers` and source what it prints", env)
 		}
 	}
 	s := &stores{search: os.Getenv(launch.EnvOpenSearch), index: unique(), bucket: unique()}
-	uri := os.Getenv(launch.EnvMongo)
+	if uri == "" {
+		uri = os.Getenv(launch.EnvMongo)
+	}
 	client, err := mongo.Connect(ctx, options.Client().ApplyURI(uri))
 	if err != nil {
 		return nil, err
 	}
-	s.mongo, s.mongoAddr = client.Database(unique()), host(uri)
+	s.uri, s.mongo, s.mongoAddr = uri, client.Database(unique()), host(uri)
 	u, err := url.Parse(os.Getenv(launch.EnvS3))
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a URL", launch.EnvS3) // the error would quote the secret

@@ -8,29 +8,35 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"sluice/internal/fault"
-	"sluice/internal/testenv/install"
+	"sluice/internal/record"
 	"sluice/internal/testenv/launch"
 )
 
 // world is everything a soak runs with: servers, ways to them, pumps, generator.
 type world struct {
-	opts   settings
-	began  time.Time
-	redis  *launch.Server
-	client rueidis.Client // straight to Redis, past the proxy
-	ways   map[string]*way
-	stores *stores
-	pumps  []*pump
-	gen    *generator
-	found  verdict
+	opts    settings
+	began   time.Time
+	redis   *launch.Server
+	second  *launch.Server // a Redis that follows the first, if the shape has one
+	client  rueidis.Client // past the proxies of the pumps
+	gateway *fault.Proxy   // the client's way: it moves with the primary
+	link    *fault.Proxy   // between the first Redis and the one that follows it
+	mongo   mongoSet
+	ways    map[string]*way
+	stores  *stores
+	pumps   []*pump
+	gen     *generator
+	found   verdict
+
+	refused map[*debt]int           // what the store that refuses has not taken, by how often
+	putBack map[record.ID]record.ID // new names of records whose letters were put back masked, and their old ones
+	retried int                     // dead letters that were put back: taken again, for one sink
 }
 
 // way is how the pumps reach one server: a proxy of bytes, and behind it, for HTTP, a gate.
@@ -43,13 +49,17 @@ type way struct {
 const lease = 2 * time.Second
 
 func newWorld(ctx context.Context, o settings) (w *world, err error) {
-	w = &world{opts: o, began: time.Now(), ways: map[string]*way{}, found: verdict{Faults: map[string]int{}, Violations: []string{}}}
+	w = &world{opts: o, began: time.Now(), ways: map[string]*way{}, found: newVerdict()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if w.stores, err = openStores(ctx); err != nil {
+	uri, err := w.startMongo(ctx)
+	if err != nil {
+		return w, err
+	}
+	if w.stores, err = openStores(ctx, uri); err != nil {
 		return w, err
 	}
 	if err := w.startRedis(ctx); err != nil {
@@ -59,12 +69,25 @@ func newWorld(ctx context.Context, o settings) (w *world, err error) {
 		return w, err
 	}
 	w.gen = newGenerator(w.client, o.seed)
+	w.gen.unique = o.shape.unique
+	if o.shape.ttl > 0 {
+		w.gen.ttl = o.shape.ttl
+	}
+	if w.second != nil {
+		w.gen.settled = w.replicated
+	}
 	for i := range o.pumps {
 		p, err := newPump(w, i)
 		if err != nil {
 			return w, err
 		}
 		w.pumps = append(w.pumps, p)
+		if err := w.mountSmall(p); err != nil {
+			return w, err
+		}
+		if o.shape.idle {
+			continue
+		}
 		if err := p.start(); err != nil {
 			return w, err
 		}
@@ -72,29 +95,11 @@ func newWorld(ctx context.Context, o settings) (w *world, err error) {
 	return w, nil
 }
 
-// startRedis starts a Redis that keeps what it acknowledged when it is killed.
-func (w *world) startRedis(ctx context.Context) error {
-	bin, err := install.RedisServer()
-	if err != nil {
-		return err
-	}
-	dir := filepath.Join(w.opts.dir, "redis")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	if w.redis, err = launch.Redis(ctx, bin, dir, "--appendonly", "yes", "--appendfsync", "always"); err != nil {
-		return err
-	}
-	w.client, err = rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{w.redis.Addr}, DisableCache: true,
-		ForceSingleClient: true, DisableRetry: true})
-	return err
-}
-
 // openWays puts a proxy before every server. Each sink has its own, so that faults meet them apart.
 func (w *world) openWays() error {
-	targets := map[string]string{
-		"redis": w.redis.Addr, "dashboard": w.stores.mongoAddr, "raw": w.stores.mongoAddr,
-		"search": host(w.stores.search), "archive": host(w.stores.endpoint),
+	targets := map[string]string{"redis": w.redis.Addr, "search": host(w.stores.search), "archive": host(w.stores.endpoint)}
+	if w.opts.shape.mongo != "set" { // whose members a driver finds by themselves, past any proxy
+		targets["dashboard"], targets["raw"] = w.stores.mongoAddr, w.stores.mongoAddr
 	}
 	for i, name := range sortedKeys(targets) {
 		y, target, seed := &way{}, targets[name], w.opts.seed+uint64(i)
@@ -104,6 +109,7 @@ func (w *world) openWays() error {
 			if y.gate, err = fault.NewGate(target, seed); err != nil {
 				return err
 			}
+			y.gate.Watch(blocked)
 			target = y.gate.Addr()
 		}
 		if y.proxy, err = fault.NewProxy(target, seed); err != nil {
@@ -137,16 +143,6 @@ func (y *way) heal() {
 	}
 }
 
-func (w *world) hits() (n int64) {
-	for _, y := range w.ways {
-		n += y.proxy.Hits()
-		if y.gate != nil {
-			n += y.gate.Hits()
-		}
-	}
-	return n
-}
-
 // close ends and removes everything.
 func (w *world) close() error {
 	var errs []error
@@ -164,11 +160,24 @@ func (w *world) close() error {
 	if w.client != nil {
 		w.client.Close()
 	}
-	if w.redis != nil {
-		errs = append(errs, w.redis.Kill())
+	for _, p := range []*fault.Proxy{w.gateway, w.link} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	for _, r := range []*launch.Server{w.redis, w.second} {
+		if r != nil {
+			errs = append(errs, r.Kill())
+		}
 	}
 	if w.stores != nil {
 		errs = append(errs, w.stores.remove())
+	}
+	for _, m := range w.mongo {
+		errs = append(errs, m.Kill())
+	}
+	for _, p := range w.pumps {
+		errs = append(errs, p.unmount(), p.log.Close())
 	}
 	return errors.Join(errs...)
 }
