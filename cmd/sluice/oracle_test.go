@@ -151,7 +151,7 @@ func (r *rig) wantAggregates(records []*record.Record) {
 		recount.SortLists(d)
 		want[fmt.Sprint(d["orgid"], " ", d["timestamp"])] = d
 	}
-	names, err := r.mongoDB().ListCollectionNames(context.Background(), bson.M{"name": bson.M{"$regex": "aggregate"}})
+	names, err := r.mongoDB().ListCollectionNames(context.Background(), bson.M{"name": bson.M{"$regex": "^(z_tyk_analyticz_aggregate_|tyk_analytics_aggregates$)"}})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestRetention(t *testing.T) {
 	if got := r.archiveAges(); got != "60:300 1:300" {
 		t.Errorf("the archive holds %s", got)
 	}
-	r.wantRolledUp(records)
+	r.wantRolledUp(records, 3)
 
 	after := r.contents()
 	again := r.retain(file, 0, "--apply")
@@ -174,7 +174,7 @@ func TestRetentionKilledAndRunAgain(t *testing.T) {
 	if got := r.rawAges(); got != "1:300" {
 		t.Errorf("raw holds %s", got)
 	}
-	r.wantRolledUp(records)
+	r.wantRolledUp(records, 3)
 	if again := r.retain(file, 0, "--apply"); len(again.Applied) != 0 {
 		t.Errorf("again: %q", rows(again.Due()))
 	}

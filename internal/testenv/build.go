@@ -20,11 +20,24 @@ import (
 // next to nothing when the sources have not changed.
 func Build(t testing.TB) string {
 	t.Helper()
-	return build(t, "./cmd/sluice")
+	return build(t, "./cmd/sluice", raceEnabled, "")
+}
+
+// BuildForCrashes builds the sluice program with its crash points (see
+// internal/crash), without the race detector: its tests start it often.
+func BuildForCrashes(t testing.TB) string {
+	t.Helper()
+	return build(t, "./cmd/sluice", false, "crashpoints")
+}
+
+// BuildShipped builds the sluice program as it is shipped.
+func BuildShipped(t testing.TB) string {
+	t.Helper()
+	return build(t, "./cmd/sluice", false, "")
 }
 
 // build builds a command of this module, given from the module's root.
-func build(t testing.TB, pkg string) string {
+func build(t testing.TB, pkg string, race bool, tags string) string {
 	t.Helper()
 	root := moduleRoot(t)
 	noteSources(t, root)
@@ -32,9 +45,13 @@ func build(t testing.TB, pkg string) string {
 	name := filepath.Base(pkg)
 	args := []string{"build"}
 	shared := filepath.Join(dir, name)
-	if raceEnabled {
+	if race {
 		args = append(args, "-race")
 		shared += "-race"
+	}
+	if tags != "" {
+		args = append(args, "-tags", tags)
+		shared += "-" + tags
 	}
 	unlock, err := install.Lock(t.Context(), filepath.Join(dir, "lock"))
 	if err != nil {
