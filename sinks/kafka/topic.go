@@ -10,6 +10,7 @@ import (
 
 	kgo "github.com/segmentio/kafka-go"
 
+	"sluice/internal/crash"
 	"sluice/internal/pipeline"
 )
 
@@ -111,8 +112,10 @@ func (s *Sink) create(ctx context.Context, c *kgo.Client) error {
 	if s.conf.Replication >= 3 {
 		entries = append(entries, kgo.ConfigEntry{ConfigName: "min.insync.replicas", ConfigValue: "2"})
 	}
+	crash.Before("kafka/topic")
 	res, err := c.CreateTopics(ctx, &kgo.CreateTopicsRequest{Topics: []kgo.TopicConfig{{
 		Topic: s.conf.Topic, NumPartitions: s.conf.Partitions, ReplicationFactor: replication, ConfigEntries: entries}}})
+	crash.After("kafka/topic")
 	if err == nil {
 		err = res.Errors[s.conf.Topic]
 	}

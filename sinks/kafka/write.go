@@ -9,6 +9,7 @@ import (
 	kgo "github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"sluice/internal/crash"
 	bus "sluice/internal/kafka"
 	"sluice/internal/pipeline"
 )
@@ -134,8 +135,10 @@ func (w *writer) at(m *message) pipeline.Position {
 // some sends messages in one request, or in parts of it where that is too large for the brokers.
 func (w *writer) some(ctx context.Context, ms []message) error {
 	passed, records := w.records(ms)
+	crash.Before("kafka/produce")
 	res, err := w.client.Produce(ctx, &kgo.ProduceRequest{Topic: w.sink.conf.Topic, Partition: w.part,
 		RequiredAcks: kgo.RequireAll, Compression: w.sink.codec, Records: kgo.NewRecordReader(records...)})
+	crash.After("kafka/produce")
 	if err == nil {
 		err = res.Error
 	}
