@@ -183,19 +183,18 @@ var retainFilesHistory = history{
 		c.files["managed"] = c.file(func(s string) string { return strings.Replace(rules(s), c.search, front, 1) })
 	},
 	round: func(c *crasher) {
-		managed := strings.Contains(c.point, "ism-")
-		if c.point == "" || !managed {
-			c.aging()
+		for i := range 2 { // the second one replaces indexes of the first
 			c.files["all"] = c.files["plain"]
-			c.retainOnce()
-		}
-		if c.point == "" || managed {
+			if strings.Contains(c.point, "ism-") || c.point == "" && i == 1 {
+				c.files["all"] = c.files["managed"]
+			}
 			c.aging()
-			c.files["all"] = c.files["managed"]
-			c.retainOnce()
-		}
-		if c.n == 1 && c.point == "" { // what the next rounds would do: objects that were joined are deleted
-			c.begin("")
+			for range 2 { // what the first one replaced goes with the second, hours later
+				if c.retainOnce(); c.died {
+					return
+				}
+				c.agedFiles()
+			}
 		}
 	},
 	judge: func(c *crasher) {
@@ -223,6 +222,11 @@ var retainFilesHistory = history{
 func (c *crasher) aging() {
 	c.t.Helper()
 	today := time.Now().UTC().Truncate(24 * time.Hour)
+	for i := range 9 { // hours of a day that two calls share, enough of them to be worth an index
+		at := today.AddDate(0, 0, -60-c.bad/2).Add(time.Duration(c.bad%2*9+i) * time.Hour)
+		c.push(msgpackList, made(c.next*3+1, at.Add(time.Duration(c.next)*time.Second))) // of an organisation that keeps them
+		c.next++
+	}
 	for _, days := range []int{50, 50, 50, 100 + c.next, 101 + c.next, 500 + c.next} {
 		c.push(msgpackList, made(c.next, today.AddDate(0, 0, -days).Add(time.Duration(c.next)*time.Second)))
 		c.next++
