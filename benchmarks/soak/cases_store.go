@@ -13,7 +13,7 @@ import (
 
 func diskCases() []scenario {
 	return []scenario{
-		{name: "disk full", pumps: 2, shape: shape{Spool: "dir", Local: true, small: 24 << 20},
+		{name: "disk full", long: true, pumps: 2, shape: shape{Spool: "dir", Local: true, small: 24 << 20},
 			means: "tmpfs of 24 MiB under state, spool, dead letters and csv, each filled up for some seconds while a sink is gone: " +
 				"what cannot be written waits in Redis",
 			run: func(ctx context.Context, w *world) error { return w.load(ctx, w.diskFull) }},
@@ -103,10 +103,11 @@ func (w *world) refusedByDisk(ctx context.Context, part, says string) (n int64, 
 	}
 	sink := map[string]string{"csv": "files", "state and sqlite": "local"}[part]
 	for _, p := range w.pumps {
-		if err := w.wait(ctx, p); err != nil {
-			return 0, err
-		}
-		m, err := p.metric(ctx, `sluice_sink_errors_total{sink="`+sink+`"`)
+		var m int64
+		err := w.await(ctx, p.name+" shows its metrics", func() (ok bool, err error) {
+			m, err = p.metric(ctx, `sluice_sink_errors_total{sink="`+sink+`"`)
+			return err == nil, err
+		})
 		if err != nil {
 			return 0, err
 		}
