@@ -88,6 +88,21 @@ func (a *audit) close(owed map[string]uint64) {
 	}
 }
 
+// sheds says what was given up for lack of room, a line for each list and sink.
+func (a *audit) sheds() (lines []string) {
+	for _, source := range sortedKeys(a.Sources) {
+		for i := range a.Sources[source] {
+			l := &a.Sources[source][i]
+			for _, sink := range sortedKeys(l.Sheds) {
+				s := l.Sheds[sink]
+				lines = append(lines, fmt.Sprintf("sink %s shed %d records of list %s, claimed from %s to %s, between %s and %s", sink, l.Sinks[sink].Shed,
+					l.List, s.First.Format(time.RFC3339), s.Last.Format(time.RFC3339), s.From, s.To))
+			}
+		}
+	}
+	return lines
+}
+
 // waiting is how many records lie in lists, not claimed yet.
 func (a *audit) waiting() (n uint64) {
 	for _, lists := range a.Sources {
@@ -120,6 +135,9 @@ func (a *audit) text(w io.Writer) error {
 	}
 	for _, s := range a.Strange {
 		fmt.Fprintln(w, "strange:", s)
+	}
+	for _, s := range a.sheds() {
+		fmt.Fprintln(w, s)
 	}
 	if n := a.waiting(); n > 0 {
 		fmt.Fprintf(w, "%d records wait in lists, taken by nobody yet\n", n)

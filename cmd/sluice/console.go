@@ -111,7 +111,7 @@ func (e *engine) ready() (bool, []string) {
 }
 
 func (e *engine) newestLetters(ctx context.Context, limit int) ([]console.DeadLetter, error) {
-	letters, err := e.box.Letters(ctx)
+	letters, err := readable(e.log)(e.box.Letters(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +173,14 @@ func (v *view) make(now time.Time) pipeline.Status {
 		s.Sinks[i].LagRecords = a.Sinks[s.Sinks[i].Name].Pending
 		if at, ok := a.oldest[s.Sinks[i].Name]; ok {
 			s.Sinks[i].LagSeconds = max(0, now.Sub(at).Seconds())
+		}
+	}
+	s.Alarms = append(s.Alarms, a.sheds()...)
+	for _, k := range s.Sinks {
+		if k.SpoolFailing {
+			s.Alarms = append(s.Alarms, "the spool of sink "+k.Name+" cannot be written: its records wait in Redis, which runs short of room")
+		} else if n := a.Sinks[k.Name].Spooled; n > 0 {
+			s.Alarms = append(s.Alarms, fmt.Sprintf("%d records of sink %s lie in its spool", n, k.Name))
 		}
 	}
 	if !s.Ledger.Balanced {

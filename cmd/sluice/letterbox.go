@@ -56,14 +56,26 @@ func readLetters(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]p
 		} else if err != nil {
 			return nil, fmt.Errorf("read dead letters: %w", err)
 		}
-		return deadletter.Read(dir)
+		return readable(log)(deadletter.Read(dir))
 	}
 	box, err := openLetterBox(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer box.Close()
-	return box.Letters(ctx)
+	return readable(log)(box.Letters(ctx))
+}
+
+// readable goes on with the letters that can be read and names the lines that cannot.
+func readable(log *slog.Logger) func([]pipeline.Letter, error) ([]pipeline.Letter, error) {
+	return func(letters []pipeline.Letter, err error) ([]pipeline.Letter, error) {
+		var damaged *deadletter.DamagedError
+		if errors.As(err, &damaged) {
+			log.Error("some dead letters cannot be read", "err", err)
+			return letters, nil
+		}
+		return letters, err
+	}
 }
 
 // stateError is what is wrong with the state directory, for an operator to cure.

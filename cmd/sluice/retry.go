@@ -35,7 +35,7 @@ func (e *environment) retryLetters(ctx context.Context, ids []string, out *outpu
 		return err
 	}
 	defer box.Close()
-	letters, err := box.Letters(ctx)
+	letters, err := readable(log)(box.Letters(ctx))
 	if err != nil {
 		return err
 	}

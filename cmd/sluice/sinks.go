@@ -66,8 +66,8 @@ func sinkSpecs(cfg *config.Config, d sinkDeps) ([]pipeline.SinkSpec, error) {
 		}
 		specs = append(specs, pipeline.SinkSpec{
 			Name: name, Type: c.Type, Sink: s, Filters: c.Filters.Pipeline(), Timeout: c.Timeout.D(),
-			Spools: c.OnFull == config.Spool,
-			Retry:  pipeline.Backoff{Min: c.Retry.Min.D(), Max: c.Retry.Max.D()},
+			Spools: c.OnFull == config.Spool, Sheds: c.Shed == config.Oldest,
+			Retry: pipeline.Backoff{Min: c.Retry.Min.D(), Max: c.Retry.Max.D()},
 		})
 	}
 	return specs, nil

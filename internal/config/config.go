@@ -37,6 +37,7 @@ type Sink struct {
 	Type    string         `yaml:"type" doc:"Kind of the sink." required:"true"`
 	Filters Filters        `yaml:"filters" doc:"Which records the sink gets; without any it gets all."`
 	OnFull  string         `yaml:"on_full" doc:"What to do when Redis runs short of room (guard of the source) while the sink is down: wait leaves the records in Redis, spool moves them to the spool, which needs state.durable or state.spool. Without it: spool where one of them is given, else wait." enum:"spool|wait"`
+	Shed    string         `yaml:"shed" doc:"What to do when the sink is down and neither Redis (guard.memory of the source) nor the spool has room: never lets the records wait, and gateways fail to write in the end; oldest gives up what the sink was owed first, loudly and counted in the ledger. Not for archives, from which other sinks are rebuilt." enum:"never|oldest"`
 	Timeout units.Duration `yaml:"timeout" doc:"Longest time one call of the store may take; it is repeated afterwards."`
 	Retry   Retry          `yaml:"retry" doc:"Pause between attempts; it doubles from min to max, with jitter."`
 

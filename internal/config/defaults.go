@@ -53,6 +53,7 @@ func Defaults() *Config {
 // sinkDefaults is what every sink has unless its entry says otherwise.
 func sinkDefaults() Sink {
 	return Sink{
+		Shed:    Never,
 		Timeout: units.Duration(30 * time.Second),
 		Retry:   Retry{Min: units.Duration(200 * time.Millisecond), Max: units.Duration(30 * time.Second)},
 	}

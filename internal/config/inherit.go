@@ -47,6 +47,12 @@ const (
 	Wait  = "wait"
 )
 
+// What is given up where there is no room at all.
+const (
+	Never  = "never"
+	Oldest = "oldest"
+)
+
 // onFull is spool where a spool outlives the machine: a full Redis is an outage of the gateway, a full directory is not.
 func (c *Config) onFull() string {
 	if c.State.Durable || c.State.Spool != "" {

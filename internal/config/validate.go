@@ -121,6 +121,10 @@ func (v *validator) sink(path string, s Sink) {
 		v.add(join(path, "on_full"), "spool has nowhere to go: state.durable is false and state.spool is not set",
 			"set state.spool to an S3 prefix, or write on_full: wait")
 	}
+	if s.Shed == Oldest && (s.Type == "s3-csv" || s.Type == "csv") {
+		v.add(join(path, "shed"), "an archive gives nothing up: other sinks are rebuilt from it, position by position",
+			"write shed: never")
+	}
 	if s.Timeout <= 0 {
 		v.add(join(path, "timeout"), "is not above 0", "write it like 30s")
 	}

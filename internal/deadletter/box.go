@@ -164,7 +164,8 @@ func (b *Box) Close() error {
 	return nil
 }
 
-// Read lists the letters of a directory, oldest first, each once, without those retried since. A directory that is not
+// Read lists the letters of a directory, oldest first, each once, without those retried since. Beside a *DamagedError it lists
+// all that can be read. A directory that is not
 // there has none. It may be called while a process writes.
 func Read(dir string) ([]pipeline.Letter, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
@@ -178,13 +179,29 @@ func Read(dir string) ([]pipeline.Letter, error) {
 			return nil, err
 		}
 	}
-	return r.rest(), nil
+	return r.rest(), r.err()
 }
 
 type reader struct {
 	letters []pipeline.Letter
 	seen    map[identity]struct{}
 	retried map[identity]struct{}
+	damaged []string // places of lines that cannot be read
+}
+
+// DamagedError names the lines that cannot be read. All others are listed beside it.
+type DamagedError struct{ Lines []string }
+
+func (e *DamagedError) Error() string {
+	shown := e.Lines[:min(len(e.Lines), 10)]
+	return fmt.Sprintf("%d lines of dead letters are damaged and left out: %s", len(e.Lines), strings.Join(shown, ", "))
+}
+
+func (r *reader) err() error {
+	if len(r.damaged) == 0 {
+		return nil
+	}
+	return &DamagedError{r.damaged}
 }
 
 func newReader() *reader {
@@ -215,13 +232,18 @@ func (r *reader) segment(name string) error {
 func (r *reader) lines(name string, from io.Reader) error {
 	sc := bufio.NewScanner(from)
 	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+	pending := ""
 	for n := 1; sc.Scan(); n++ {
 		var e entry
 		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
-			if !sc.Scan() { // cut off by a crash before it was acknowledged
-				return nil
+			if pending != "" {
+				r.damaged = append(r.damaged, pending)
 			}
-			return fmt.Errorf("read dead letters: %s line %d is damaged: %w", name, n, err)
+			pending = fmt.Sprintf("%s line %d", name, n) // the last line may be cut off by a crash before it was acknowledged
+			continue
+		}
+		if pending != "" {
+			r.damaged, pending = append(r.damaged, pending), ""
 		}
 		r.take(e)
 	}

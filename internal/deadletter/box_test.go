@@ -1,9 +1,13 @@
 package deadletter
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -146,5 +150,45 @@ func TestRetriedLetterStaysSoWhenTheClockWasSetBack(t *testing.T) {
 	}
 	if got, err := Read(dir); err != nil || len(got) != 0 {
 		t.Errorf("a retried letter is listed again: %+v, %v", got, err)
+	}
+}
+
+// A damaged line hides none of those behind it, and is named.
+func TestDamagedLineHidesNothing(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		l := pipeline.Letter{ID: fmt.Sprint("id", i), Lineage: "l", Position: fmt.Sprint(i), Sink: "s", Reason: "a long enough reason"}
+		if err := b.Store(t.Context(), []pipeline.Letter{l}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	data, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := bytes.IndexByte(data, '\n') + 1
+	data[second+10] ^= 0xff
+	data[second] = '!'
+	if err := os.WriteFile(names[0], append(data, `{"id":"cut`...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	letters, err := Read(dir)
+	var damaged *DamagedError
+	if !errors.As(err, &damaged) || len(damaged.Lines) != 1 || !strings.HasSuffix(damaged.Lines[0], ".jsonl line 2") {
+		t.Errorf("damage: %v", err)
+	}
+	if len(letters) != 2 || letters[0].ID != "id0" || letters[1].ID != "id2" {
+		t.Errorf("%+v", letters)
 	}
 }

@@ -71,7 +71,7 @@ func (b *Bucket) Letters(ctx context.Context) ([]pipeline.Letter, error) {
 			return nil, err
 		}
 	}
-	return r.rest(), nil
+	return r.rest(), r.err()
 }
 
 func (b *Bucket) read(ctx context.Context, r *reader, key string) error {

@@ -44,13 +44,15 @@ var (
 	sinkErrs  = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
 	sinkLag   = desc("sink_lag_records", "Records the sink is still owed.", "sink")
 	sinkAge   = desc("sink_lag_seconds", "Age of the oldest claim the sink is still owed.", "sink")
+	sinkShed  = desc("sink_shed_records_total", "Records given up since there was no room for them (shed: oldest); part of filtered in the ledger.", "sink")
+	sinkStuck = desc("sink_spool_failing", "1 while the sink's spool cannot be written, so that its records wait in Redis.", "sink")
 	sinkRate  = desc("sink_records_per_second", "Records settled a second, over ten seconds.", "sink")
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest,
-		sinkUp, sinkErrs, sinkLag, sinkAge, sinkRate} {
+		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate} {
 		ch <- d
 	}
 }
@@ -92,6 +94,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(sinkLag, float64(k.LagRecords), k.Name)
 		gauge(sinkAge, k.LagSeconds, k.Name)
 		gauge(sinkRate, k.Rate, k.Name)
+		count(sinkShed, s.Ledger.Sinks[k.Name].Shed, k.Name)
+		gauge(sinkStuck, truth(k.SpoolFailing), k.Name)
 	}
 }
 

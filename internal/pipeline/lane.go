@@ -129,7 +129,7 @@ func (l *lane) deliverAll(ctx context.Context, rewound <-chan struct{}, gen int)
 		case <-rewound:
 			return errRewound
 		case <-l.look():
-			if l.mustSpool() {
+			if l.mustSpool() || l.mustShed() {
 				return errSpool
 			}
 		case <-ctx.Done():

@@ -20,6 +20,7 @@ type SinkSpec struct {
 	Filters *Filters
 	Timeout time.Duration // of one call
 	Retry   Backoff
+	Sheds   bool // shed: where neither the source nor a spool has room, the oldest records are given up
 	Spools  bool // on_full: what Redis has no room for goes to the spool while the sink is down
 }
 
@@ -43,6 +44,7 @@ type runner struct {
 	root    *slog.Logger // that names no sink
 
 	spools bool // its batches may be spooled
+	sheds  bool // and given up where there is no room for them
 
 	opened    chan struct{} // closed when Open succeeded
 	openFails atomic.Int32  // attempts in a row
@@ -55,7 +57,7 @@ var errNeither = errors.New("a sink must be a Writer or a Gatherer")
 func newRunner(s SinkSpec, share int64, limits Batching, once bool, log *slog.Logger) (*runner, error) {
 	r := &runner{
 		name: s.Name, kind: s.Type, sink: s.Sink, filters: s.Filters, timeout: s.Timeout, backoff: s.Retry,
-		spools: s.Spools, breaker: newBreaker(s.Retry), share: semaphore.NewWeighted(share), most: min(limits.Bytes, share/2),
+		spools: s.Spools, sheds: s.Sheds, breaker: newBreaker(s.Retry), share: semaphore.NewWeighted(share), most: min(limits.Bytes, share/2),
 		log: log.With("sink", s.Name), root: log, opened: make(chan struct{}),
 	}
 	switch t := s.Sink.(type) {

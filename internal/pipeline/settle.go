@@ -209,7 +209,7 @@ func runs(ranges []Settled) (out [][]Settled) {
 func merge(ranges []Settled) []Settled {
 	var out []Settled
 	for _, r := range ranges {
-		if n := len(out); n > 0 && out[n-1].Claim == r.Claim && out[n-1].To == r.From && out[n-1].unspooled == r.unspooled {
+		if n := len(out); n > 0 && out[n-1].Claim == r.Claim && out[n-1].To == r.From && out[n-1].unspooled == r.unspooled && out[n-1].Claimed.Equal(r.Claimed) {
 			out[n-1].To = r.To
 			out[n-1].Counts = out[n-1].Counts.Plus(r.Counts)
 			out[n-1].Note = cmp.Or(r.Note, out[n-1].Note)
@@ -258,10 +258,11 @@ func (c Counts) Plus(d Counts) Counts {
 	return Counts{
 		Effective: c.Effective + d.Effective, Duplicates: c.Duplicates + d.Duplicates, Filtered: c.Filtered + d.Filtered,
 		DeadLetters: c.DeadLetters + d.DeadLetters, Spooled: c.Spooled + d.Spooled, Pending: c.Pending + d.Pending,
+		Shed: c.Shed + d.Shed,
 	}
 }
 
-// Total is the number of positions the counts stand for.
+// Total is the number of positions the counts stand for. What is shed is among the filtered.
 func (c Counts) Total() uint64 {
 	return c.Effective + c.Duplicates + c.Filtered + c.DeadLetters + c.Spooled + c.Pending
 }

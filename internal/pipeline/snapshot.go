@@ -12,7 +12,7 @@ func (p *Pipeline) SinkStatuses() []SinkStatus {
 }
 
 func (r *runner) status(now time.Time) SinkStatus {
-	s := SinkStatus{Name: r.name, Type: r.kind, State: r.state()}
+	s := SinkStatus{Name: r.name, Type: r.kind, State: r.state(), SpoolFailing: r.trouble.failing()}
 	r.stats.mu.Lock()
 	defer r.stats.mu.Unlock()
 	s.Errors, s.Counts, s.Rate = r.stats.errors, r.stats.counts, r.stats.rate.perSecond(now)

@@ -115,7 +115,8 @@ type Settled struct {
 	Claim    ClaimID
 	From, To uint32
 	Counts   Counts
-	Note     string // Result.Note; empty leaves what is kept as it is
+	Note     string    // Result.Note; empty leaves what is kept as it is
+	Claimed  time.Time // when the claim was made; only of what is shed, so that its hours are kept
 
 	unspooled bool // it came from the spool
 }
@@ -128,4 +129,5 @@ type Counts struct {
 	DeadLetters uint64 `json:"dead_letters"`
 	Spooled     uint64 `json:"spooled"`
 	Pending     uint64 `json:"pending"`
+	Shed        uint64 `json:"shed,omitempty"` // the part of filtered that there was no room for
 }

@@ -221,6 +221,19 @@ func (t *spoolTrouble) over() {
 	t.said, t.until = false, time.Time{}
 }
 
+// retry lets the spool be tried at once, since room was made in it.
+func (t *spoolTrouble) retry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until = time.Time{}
+}
+
+func (t *spoolTrouble) failing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said
+}
+
 func (t *spoolTrouble) now() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

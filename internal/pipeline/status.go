@@ -60,4 +60,6 @@ type SinkStatus struct {
 	LagSeconds float64   `json:"lag_seconds"` // age of the oldest claim it still owes
 	Rate       float64   `json:"rate"`        // records a second settled, smoothed
 	Counts     Counts    `json:"counts"`
+
+	SpoolFailing bool `json:"spool_failing,omitempty"` // it cannot be written; records wait in the source
 }

@@ -16,14 +16,14 @@ const guardLook = time.Second
 // turn waits until the sink may be called. A sink that is down is tried whenever its breaker lets it; between, errSpool is
 // returned when records may not wait any longer.
 func (l *lane) turn(ctx context.Context) error {
-	if !l.spools() {
+	if !l.spools() && !l.sheds() {
 		return l.run.wait(ctx)
 	}
 	for !l.run.tryTurn() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if l.mustSpool() {
+		if l.mustSpool() || l.mustShed() {
 			return errSpool
 		}
 		look, cancel := context.WithTimeoutCause(ctx, guardLook, errSpool)
@@ -68,20 +68,29 @@ func (l *lane) fresh() *Claim {
 
 // look ticks while a gatherer holds something of the lane that is not durable: it may have to be given up for the spool.
 func (l *lane) look() <-chan time.Time {
-	if !l.spools() || !l.settler.holds() {
+	if !l.spools() && !l.sheds() || !l.settler.holds() {
 		return nil
 	}
 	return time.After(guardLook)
 }
 
-// beginSpool turns from delivering what is fresh to spooling it. What a gatherer holds comes again.
+// beginSpool turns from delivering what is fresh to spooling it, or shedding. What a gatherer holds comes again.
 func (l *lane) beginSpool(ctx context.Context) error {
+	l.forget()
+	if l.mustShed() {
+		l.shedOne(ctx)
+	} else {
+		l.spoolOne(ctx)
+	}
+	return context.Cause(ctx)
+}
+
+// forget drops what a gatherer holds and has not made durable.
+func (l *lane) forget() {
 	if l.run.gather != nil {
 		l.run.gather.forget(l.stream.ID())
 		l.rewind()
 	}
-	l.spoolOne(ctx)
-	return context.Cause(ctx)
 }
 
 // spoolOne puts the next fresh batch into the spool. Where that fails the records wait, and it is said once.
@@ -89,7 +98,7 @@ func (l *lane) spoolOne(ctx context.Context) {
 	if err := l.spoolBatch(ctx); err != nil && ctx.Err() == nil {
 		l.run.failed(err)
 		if l.run.trouble.failed() {
-			l.log.Error("the spool cannot be written; the sink's records wait in Redis, which runs short of room", "err", err)
+			l.log.Error("the spool cannot be written; the sink's records wait in Redis, which runs short of room", "shed", l.run.sheds, "err", err)
 		}
 	}
 }
@@ -205,6 +214,10 @@ func (l *lane) drainSpool(ctx context.Context, gen int) error {
 		case err == nil:
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, errSpool) && l.mustShed():
+			l.forget()
+			l.shedOne(ctx)
+			return errRewound
 		case errors.Is(err, errSpool):
 			l.spoolOne(ctx)
 		case errors.Is(err, errRewound):

@@ -33,6 +33,7 @@ type ListAudit struct {
 	Recorded  map[string]string     `json:"members,omitempty"` // by sink
 	Spools    map[string]SpoolAudit `json:"spools,omitempty"`  // by sink
 	Lost      uint64                `json:"lost,omitempty"`    // messages of a partition that an operator gave up
+	Sheds     map[string]ShedAudit  `json:"sheds,omitempty"`   // by sink
 	FieldSize int                   `json:"registry_bytes"`    // names and values of the registry
 }
 
@@ -77,6 +78,15 @@ type SpoolAudit struct {
 	From  string `json:"from"`
 	To    string `json:"to"`
 	Where string `json:"where"`
+}
+
+// ShedAudit is between which bounds records were shed: times of the first and the last claim, and positions. How many it
+// was is in the ledger.
+type ShedAudit struct {
+	First time.Time `json:"first_claim"`
+	Last  time.Time `json:"last_claim"`
+	From  string    `json:"from"`
+	To    string    `json:"to"`
 }
 
 // SinkAudit is the ledger of a list and sink: what it was owed (taken) and what became of it. Pending is computed from
@@ -216,6 +226,9 @@ func (v listView) audit(l list, now time.Time) ListAudit {
 			a.Spools = map[string]SpoolAudit{}
 		}
 		a.Spools[sink] = SpoolAudit{From: s.From.String(), To: s.To.String(), Where: s.Where}
+	}
+	if len(r.Sheds) > 0 {
+		a.Sheds = r.Sheds
 	}
 	for _, sink := range slices.Sorted(maps.Keys(a.Sinks)) {
 		if !a.Sinks[sink].Balanced() {

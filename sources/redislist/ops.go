@@ -209,7 +209,7 @@ func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, wh
 		sum = addCounts(sum, r.Counts)
 	}
 	crash.Before("redis/settle")
-	r, _, err := e.eval(ctx, settleScript, keys, appendCounts(args, sum))
+	r, _, err := e.eval(ctx, settleScript, keys, appendShed(appendCounts(args, sum), ranges))
 	crash.After("redis/settle")
 	if err != nil {
 		return nil, err
@@ -271,6 +271,7 @@ var columns = []struct {
 	{"filtered", func(c *pipeline.Counts) *uint64 { return &c.Filtered }},
 	{"dead_letters", func(c *pipeline.Counts) *uint64 { return &c.DeadLetters }},
 	{"spooled", func(c *pipeline.Counts) *uint64 { return &c.Spooled }},
+	{"shed", func(c *pipeline.Counts) *uint64 { return &c.Shed }},
 }
 
 // appendCounts adds (column, count) pairs to a script's arguments.
@@ -281,6 +282,26 @@ func appendCounts(args []string, sum pipeline.Counts) []string {
 		}
 	}
 	return args
+}
+
+// appendShed tells a script when what is shed was claimed.
+func appendShed(args []string, ranges []pipeline.Settled) []string {
+	var first, last time.Time
+	for _, r := range ranges {
+		if r.Counts.Shed == 0 {
+			continue
+		}
+		if first.IsZero() || r.Claimed.Before(first) {
+			first = r.Claimed
+		}
+		if r.Claimed.After(last) {
+			last = r.Claimed
+		}
+	}
+	if last.IsZero() {
+		return args
+	}
+	return append(args, "shed_from", strconv.FormatInt(first.UnixMilli(), 10), "shed_to", strconv.FormatInt(last.UnixMilli(), 10))
 }
 
 func addCounts(a, b pipeline.Counts) pipeline.Counts {

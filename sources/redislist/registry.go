@@ -28,6 +28,7 @@ type registry struct {
 	Members map[string]string            // by sink, as recorded
 	Spools  map[string]pipeline.Spooled  // by sink
 	Notes   map[string]string            // by sink
+	Sheds   map[string]ShedAudit         // by sink
 	Now     time.Time                    // the server's, where the script told it
 	Ledger  map[string]map[string]uint64 // by sink and column
 }
@@ -54,7 +55,7 @@ func parseRegistry(f map[string]string) (*registry, error) {
 	}
 	r := &registry{
 		Lineage: f["lineage"], IDs: f["ids"], Owner: f["owner"], Home: f["home"],
-		Shapes: map[string]string{}, Members: map[string]string{}, Spools: map[string]pipeline.Spooled{}, Notes: map[string]string{}, Ledger: map[string]map[string]uint64{},
+		Shapes: map[string]string{}, Members: map[string]string{}, Spools: map[string]pipeline.Spooled{}, Sheds: map[string]ShedAudit{}, Notes: map[string]string{}, Ledger: map[string]map[string]uint64{},
 	}
 	if b, err := hex.DecodeString(r.Lineage); err != nil || len(b) != 16 {
 		return nil, fmt.Errorf("lineage %q is not 32 hex characters", r.Lineage)
@@ -89,6 +90,10 @@ func parseRegistry(f map[string]string) (*registry, error) {
 			r.Notes[rest] = v
 		case "s":
 			if r.Spools[rest], err = parseSpooled(v); err != nil {
+				return nil, err
+			}
+		case "d":
+			if r.Sheds[rest], err = parseShed(v); err != nil {
 				return nil, err
 			}
 		case "k":
@@ -190,6 +195,22 @@ func parseMembers(v string) (m pipeline.MemberRange, err error) {
 
 func membersString(m pipeline.MemberRange) string {
 	return m.From.String() + " " + m.To.String() + " " + m.Tag
+}
+
+// parseShed reads a d: field.
+func parseShed(v string) (s ShedAudit, err error) {
+	w := strings.Split(v, " ")
+	if len(w) != 4 {
+		return s, fmt.Errorf("what was shed is recorded as %q", v)
+	}
+	first, err1 := strconv.ParseInt(w[0], 10, 64)
+	last, err2 := strconv.ParseInt(w[1], 10, 64)
+	_, err3 := pipeline.ParsePosition(w[2])
+	_, err4 := pipeline.ParsePosition(w[3])
+	if err := cmp.Or(err1, err2, err3, err4); err != nil {
+		return s, fmt.Errorf("what was shed is recorded as %q: %w", v, err)
+	}
+	return ShedAudit{First: time.UnixMilli(first).UTC(), Last: time.UnixMilli(last).UTC(), From: w[2], To: w[3]}, nil
 }
 
 // parseSpooled reads an s: field.

@@ -85,7 +85,7 @@ func unspool(ctx context.Context, e evaluator, o owner, l list, lineage, sink st
 	}
 	args := []string{o.token, lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10), noteOf(ranges)}
 	crash.Before("redis/unspool")
-	r, seq, err := e.eval(ctx, unspoolScript, []string{l.registry()}, appendCounts(args, sum))
+	r, seq, err := e.eval(ctx, unspoolScript, []string{l.registry()}, appendShed(appendCounts(args, sum), ranges))
 	crash.After("redis/unspool")
 	if err == nil && r.word() != "ok" && r.word() != "done" {
 		err = refusal(unspoolScript, l.name, r)

@@ -97,6 +97,32 @@ local function trim(key, name, len, sinks, span)
   return off
 end
 
+-- book adds to a column of the ledger, or remembers when what is shed was claimed.
+local from_ms, to_ms
+local function book(sink, column, n)
+  if column == 'shed_from' then
+    from_ms = n
+  elseif column == 'shed_to' then
+    to_ms = n
+  else
+    redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. column, n)
+  end
+end
+
+-- shed keeps the bounds of what was ever shed of the list for a sink: server milliseconds of the first and the last claim, and
+-- positions.
+local function shed(sink, first, last)
+  if not to_ms then return end
+  local v = redis.call('HGET', reg, 'd:' .. sink)
+  if v then
+    local ms, last_ms, before = string.match(v, '^(%d+) (%d+) (%S+)')
+    first = before
+    from_ms = int(math.min(tonumber(ms), tonumber(from_ms)))
+    to_ms = int(math.max(tonumber(last_ms), tonumber(to_ms)))
+  end
+  redis.call('HSET', reg, 'd:' .. sink, from_ms .. ' ' .. to_ms .. ' ' .. first .. ' ' .. last)
+end
+
 -- sweep removes what nothing refers to any more, after claims with these shape keys have finished, or after a spool was
 -- emptied. The newest claim nearly always vouches for all of it; only if not are the others looked at. What lies in a spool
 -- of a state directory vouches for the home.

@@ -35,9 +35,10 @@ for r = 1, n do
   if kind ~= 'list' and kind ~= 'none' then return {'type', kind} end
 end
 local last = position(ranges[n].name, ranges[n].to)
+local first = position(ranges[1].name, ranges[1].from)
 if where ~= '' then
   redis.call('HSET', reg, 'v', '2')
-  redis.call('HSET', reg, 's:' .. sink, (spooled or position(ranges[1].name, ranges[1].from)) .. ' ' .. last .. ' ' .. where)
+  redis.call('HSET', reg, 's:' .. sink, (spooled or first) .. ' ' .. last .. ' ' .. where)
   if loc then redis.call('HSET', reg, 'home', ARGV[7]) end
 end
 local out, finished = {'ok'}, {}
@@ -48,9 +49,10 @@ for r, x in ipairs(ranges) do
   out[#out + 1] = off and int(off) or 'gone'
 end
 for a = 8 + n * 3 + 1, #ARGV, 2 do
-  redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1])
+  book(sink, ARGV[a], ARGV[a + 1])
 end
 if ARGV[8] ~= '' then redis.call('HSET', reg, 'p:' .. sink, ARGV[8]) end
+shed(sink, first, last)
 if where == '' then passed(sink, last) end -- what was recorded of members that are spooled holds until they come back
 sweep(finished)
 return out

@@ -8,7 +8,8 @@ if not from or reached(after, from) then return {'done'} end
 if from ~= before or not reached(after, to) then return {'stale'} end
 redis.call('HINCRBY', reg, 'k:' .. sink .. ':spooled', '-' .. ARGV[6])
 if ARGV[7] ~= '' then redis.call('HSET', reg, 'p:' .. sink, ARGV[7]) end
-for a = 8, #ARGV, 2 do redis.call('HINCRBY', reg, 'k:' .. sink .. ':' .. ARGV[a], ARGV[a + 1]) end
+for a = 8, #ARGV, 2 do book(sink, ARGV[a], ARGV[a + 1]) end
+shed(sink, before, after)
 passed(sink, after)
 if after == to then
   redis.call('HDEL', reg, 's:' .. sink)
