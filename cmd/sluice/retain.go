@@ -129,7 +129,12 @@ func problems(p *plan.Plan) error {
 }
 
 // applyOnce makes a plan under the lease and does it.
-func (r *retainer) applyOnce(ctx context.Context) (err error) {
+func (r *retainer) applyOnce(ctx context.Context) error {
+	return r.locked(ctx, r.do)
+}
+
+// locked runs what changes stores, under the lock of the state directory and the leases of all stores.
+func (r *retainer) locked(ctx context.Context, do func(ctx context.Context, dir *apply.Dir, run string, stores *retainStores) error) (err error) {
 	dir, err := apply.OpenDir(r.stateDir())
 	if err != nil {
 		return err
@@ -148,7 +153,7 @@ func (r *retainer) applyOnce(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("nothing was done: %w", err)
 	}
-	return apply.Hold(ctx, leases, func(ctx context.Context) error { return r.do(ctx, dir, run, stores) })
+	return apply.Hold(ctx, leases, func(ctx context.Context) error { return do(ctx, dir, run, stores) })
 }
 
 // stateDir is where retention keeps its own things.

@@ -22,6 +22,8 @@ const (
 	Compact         Verb = "compact"
 	DeleteReplaced  Verb = "delete replaced objects"
 	Index           Verb = "index"
+	Erase           Verb = "erase"
+	Anonymise       Verb = "anonymise"
 )
 
 // Action is one row of a plan. It is done unless something holds it back.

@@ -280,18 +280,20 @@ func (s *Store) await(ctx context.Context, target, task string, done func(int64)
 			Task      struct {
 				Status struct {
 					Deleted int64 `json:"deleted"`
+					Updated int64 `json:"updated"`
 				} `json:"status"`
 			} `json:"task"`
 			Error    map[string]any `json:"error"`
 			Response struct {
 				Deleted  int64 `json:"deleted"`
+				Updated  int64 `json:"updated"`
 				Failures []any `json:"failures"`
 			} `json:"response"`
 		}
 		if _, err := s.admin.Call(ctx, http.MethodGet, "/_tasks/"+task, nil, &t); err != nil {
 			return fmt.Errorf("delete documents of %s: %w", target, err)
 		}
-		n := max(t.Task.Status.Deleted, t.Response.Deleted)
+		n := max(t.Task.Status.Deleted, t.Response.Deleted, t.Task.Status.Updated, t.Response.Updated)
 		done(n - said)
 		said = n
 		if t.Completed {

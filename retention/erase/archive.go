@@ -1,0 +1,158 @@
+package erase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sluice/internal/archive"
+	"sluice/internal/crash"
+	"sluice/internal/units"
+	"sluice/retention/plan"
+)
+
+// Locked tells why an object cannot be deleted, empty if it can.
+type Locked func(ctx context.Context, key string) (string, error)
+
+// Archive erases in an archive: objects that hold the person's rows are written anew without them. What they replace is
+// deleted when it is a Grace old, by this or by retention.
+type Archive struct {
+	Name   string
+	Store  archive.Store
+	Prefix string
+	Dir    string // for a temporary file
+	Person *Person
+	Locked Locked // may be nil
+
+	Waiting int // old objects, and manifests, that are not old enough to be deleted, as Plan found
+}
+
+// judge decides about one row.
+func (a *Archive) judge(r *archive.Row) archive.Fate {
+	switch {
+	case !a.Person.Takes(r.Record):
+		return archive.Keep
+	case a.Person.Anonymise:
+		Anonymise(r.Record)
+		return archive.Changed
+	}
+	return archive.Drop
+}
+
+func (a *Archive) rewriter() *archive.Rewriter {
+	return &archive.Rewriter{Store: a.Store, Prefix: a.Prefix, Dir: a.Dir}
+}
+
+// Plan reads every object of the time, and tells which hours hold rows of the person, and what forbids to take them out.
+func (a *Archive) Plan(ctx context.Context) (out []plan.Action, err error) {
+	for h, err := range archive.Hours(ctx, a.Store, a.Prefix, a.Person.From, a.Person.To) {
+		if err != nil {
+			return out, err
+		}
+		if len(h.Broken) > 0 {
+			return out, fmt.Errorf("what a manifest describes is not known: %w", h.Broken[0].Err)
+		}
+		act, err := a.hour(ctx, &h)
+		if err != nil {
+			return out, err
+		}
+		if act.Records > 0 {
+			out = append(out, act)
+		}
+		if left := a.leftovers(&h); left.Objects > 0 {
+			out = append(out, left)
+		}
+	}
+	return out, nil
+}
+
+func (a *Archive) hour(ctx context.Context, h *archive.Hour) (plan.Action, error) {
+	act := plan.Action{Verb: a.Person.Verb(), Store: a.Name, Kind: plan.Archive, From: h.Time, To: h.Time.Add(time.Hour), Reason: a.Person.String(),
+		Target: strings.TrimSuffix(archive.Partition("", h.Region, h.Time), "/")}
+	held := map[string]bool{}
+	affected, err := a.rewriter().Affected(ctx, h, func(r *archive.Row) archive.Fate {
+		if !a.Person.Takes(r.Record) {
+			return archive.Keep
+		}
+		if hold := a.Person.Held(r.Record.OrgID, r.Record.TimeStamp); hold != nil && !held[hold.String()] {
+			held[hold.String()] = true
+			act.HeldBy = append(act.HeldBy, hold.String())
+		}
+		return archive.Drop
+	})
+	if err != nil {
+		return act, err
+	}
+	for _, o := range affected {
+		act.Records += o.Rows
+		act.Objects++
+		if a.Locked == nil {
+			continue
+		}
+		why, err := a.Locked(ctx, o.Object.Key)
+		if err != nil {
+			return act, err
+		}
+		if why != "" {
+			act.HeldBy = append(act.HeldBy, why)
+		}
+	}
+	return act, nil
+}
+
+// leftovers are what was replaced in an hour and may be deleted.
+func (a *Archive) leftovers(h *archive.Hour) plan.Action {
+	act := plan.Action{Verb: plan.DeleteReplaced, Store: a.Name, Kind: plan.Archive, From: h.Time, To: h.Time.Add(time.Hour),
+		Before: time.Now().Add(-archive.Grace), Target: strings.TrimSuffix(archive.Partition("", h.Region, h.Time), "/"),
+		Reason: "replaced more than " + units.Duration(archive.Grace).String() + " ago"}
+	for _, l := range h.Leftovers() {
+		if l.Since.After(act.Before) {
+			a.Waiting++
+			continue
+		}
+		act.Objects++
+		act.Bytes += l.Size
+	}
+	return act
+}
+
+// Do does an action of a plan; to do it again changes nothing.
+func (a *Archive) Do(ctx context.Context, act *plan.Action, done func(int64)) error {
+	region, _, ok := strings.Cut(strings.TrimPrefix(act.Target, "region="), "/dt=")
+	if !ok {
+		return fmt.Errorf("%s is no hour of the archive", act.Target)
+	}
+	region = archive.ParseLabel(region)
+	if act.Verb == plan.DeleteReplaced {
+		return a.sweep(ctx, act, region)
+	}
+	return a.rewriter().Rewrite(ctx, region, act.From, a.judge, done)
+}
+
+func (a *Archive) sweep(ctx context.Context, act *plan.Action, region string) error {
+	h, err := archive.ReadHour(ctx, a.Store, a.Prefix, region, act.From)
+	if err != nil {
+		return err
+	}
+	sound := map[string]bool{}
+	for _, l := range h.Leftovers() {
+		if l.Since.After(act.Before) {
+			continue
+		}
+		if !sound[l.By.Key] {
+			if err := archive.Verify(ctx, a.Store, l.By); err != nil {
+				return fmt.Errorf("nothing that it replaced is deleted: %w", err)
+			}
+			sound[l.By.Key] = true
+		}
+		crash.Before("erase/replaced")
+		err := a.Store.Delete(ctx, l.Key)
+		crash.After("erase/replaced")
+		if err != nil {
+			return err
+		}
+	}
+	return errors.Join(ctx.Err())
+}
