@@ -258,5 +258,7 @@ func pointsCalled(t *testing.T, bin string) (where []string) {
 
 // elsewhere are steps that no history passes, and why that is so.
 var elsewhere = map[string]string{
+	"kafka/commit":           "no history has a worker that reads a topic",
+	"kafka/release":          "no history has a worker that reads a topic",
 	"redis/shield-elsewhere": "an EXPIRE on a node of a Redis Cluster that a slot moves to: it only prolongs a list's time, like redis/shield",
 }

@@ -9,6 +9,7 @@ import (
 
 	kgo "github.com/segmentio/kafka-go"
 
+	"sluice/internal/crash"
 	bus "sluice/internal/kafka"
 )
 
@@ -81,7 +82,9 @@ func (c *committer) commit(ctx context.Context, dirty map[*stream]struct{}) erro
 		req.Topics[c.topic] = append(req.Topics[c.topic], kgo.OffsetCommit{Partition: s.partition, Offset: base, Metadata: text})
 		byPartition[s.partition], upTo[s.partition] = s, want
 	}
+	crash.Before("kafka/commit")
 	res, err := c.client.OffsetCommit(ctx, req)
+	crash.After("kafka/commit")
 	if err != nil {
 		return fmt.Errorf("commit offsets: %w", bus.Classify(err))
 	}

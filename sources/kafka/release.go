@@ -9,6 +9,7 @@ import (
 
 	kgo "github.com/segmentio/kafka-go"
 
+	"sluice/internal/crash"
 	bus "sluice/internal/kafka"
 )
 
@@ -112,8 +113,10 @@ func (s *Source) put(ctx context.Context, c *kgo.Client, partition int, st *stat
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	crash.Before("kafka/release")
 	res, err := c.OffsetCommit(ctx, &kgo.OffsetCommitRequest{GroupID: s.cfg.Group, GenerationID: -1,
 		Topics: map[string][]kgo.OffsetCommit{s.cfg.Topic: {{Partition: partition, Offset: st.base, Metadata: text}}}})
+	crash.After("kafka/release")
 	if err == nil && len(res.Topics[s.cfg.Topic]) == 1 {
 		err = res.Topics[s.cfg.Topic][0].Error
 	}
