@@ -113,6 +113,19 @@ func (a *audit) waiting() (n uint64) {
 	return n
 }
 
+// suspect says of which lists Redis lost writes, and in which hours.
+func (a *audit) suspect() (lines []string) {
+	for _, source := range sortedKeys(a.Sources) {
+		for _, l := range a.Sources[source] {
+			for _, s := range l.Suspect {
+				lines = append(lines, fmt.Sprintf("history of a list went back: source %s, %s: what came from %s to %s may be lost or counted twice; see sluice replay, then sluice release %s --suspect",
+					source, l.List, s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), l.List))
+			}
+		}
+	}
+	return lines
+}
+
 func (a *audit) ledger() pipeline.Ledger {
 	l := pipeline.Ledger{Taken: a.Taken, Balanced: a.Balanced, Sinks: map[string]pipeline.Counts{}}
 	for name, s := range a.Sinks {
@@ -138,6 +151,9 @@ func (a *audit) text(w io.Writer) error {
 	}
 	for _, s := range a.sheds() {
 		fmt.Fprintln(w, s)
+	}
+	for _, line := range a.suspect() {
+		fmt.Fprintln(w, "suspect:", line)
 	}
 	if n := a.waiting(); n > 0 {
 		fmt.Fprintf(w, "%d records wait in lists, taken by nobody yet\n", n)

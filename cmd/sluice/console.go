@@ -169,6 +169,7 @@ func (v *view) make(now time.Time) pipeline.Status {
 		return s
 	}
 	s.Ledger = a.ledger()
+	s.Alarms = append(s.Alarms, a.suspect()...)
 	for i := range s.Sinks {
 		s.Sinks[i].LagRecords = a.Sinks[s.Sinks[i].Name].Pending
 		if at, ok := a.oldest[s.Sinks[i].Name]; ok {

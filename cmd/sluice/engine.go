@@ -88,8 +88,12 @@ func (e *engine) sayUptime() {
 	}
 }
 
-// wentBack raises the alarm that a Redis history went back. The source logs it.
+// wentBack raises the alarm that a Redis history went back. The source logs it. What is recorded in Redis alarms from there
+// until an operator clears it.
 func (e *engine) wentBack(w redislist.WentBack) {
+	if w.Recorded {
+		return
+	}
 	since := "an unknown time"
 	if !w.From.IsZero() {
 		since = w.From.UTC().Format(time.RFC3339)

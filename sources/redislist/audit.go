@@ -34,6 +34,7 @@ type ListAudit struct {
 	Spools    map[string]SpoolAudit `json:"spools,omitempty"`  // by sink
 	Lost      uint64                `json:"lost,omitempty"`    // messages of a partition that an operator gave up
 	Sheds     map[string]ShedAudit  `json:"sheds,omitempty"`   // by sink
+	Suspect   []Suspect             `json:"suspect,omitempty"` // stretches that Redis lost writes of
 	FieldSize int                   `json:"registry_bytes"`    // names and values of the registry
 }
 
@@ -108,11 +109,13 @@ type listView struct {
 	reg     *registry
 	size    int
 	lens    map[pipeline.ClaimID]uint64 // of claims that were known before the step
+
+	suspects []Suspect
 }
 
 // readList reads a list's registry and length without changing anything.
 func readList(ctx context.Context, c *control, l list, claims ...pipeline.ClaimID) (v listView, err error) {
-	keys := []string{l.registry(), l.name}
+	keys := []string{l.registry(), l.suspects(), l.name}
 	for _, id := range claims {
 		keys = append(keys, l.claim(id))
 	}
@@ -127,9 +130,16 @@ func readList(ctx context.Context, c *control, l list, claims ...pipeline.ClaimI
 	if err != nil {
 		return v, fmt.Errorf("read the registry of %s: %w", l.name, err)
 	}
-	v.waiting, v.lens = uint64(r.int(2)), map[pipeline.ClaimID]uint64{}
+	suspects, err := r.all[2].AsStrMap()
+	if err == nil {
+		v.suspects, err = parseSuspects(suspects)
+	}
+	if err != nil {
+		return v, fmt.Errorf("read what is suspect of %s: %w", l.name, err)
+	}
+	v.waiting, v.lens = uint64(r.int(3)), map[pipeline.ClaimID]uint64{}
 	for i, id := range claims {
-		v.lens[id] = uint64(r.int(3 + i))
+		v.lens[id] = uint64(r.int(4 + i))
 	}
 	if len(fields) == 0 {
 		return v, nil
@@ -164,7 +174,7 @@ func (s *Source) Audit(ctx context.Context) ([]ListAudit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v.reg != nil || v.waiting > 0 {
+		if v.reg != nil || v.waiting > 0 || len(v.suspects) > 0 {
 			out = append(out, v.audit(l, now))
 		}
 	}
@@ -193,7 +203,7 @@ func readListAndClaims(ctx context.Context, c *control, l list) (v listView, err
 }
 
 func (v listView) audit(l list, now time.Time) ListAudit {
-	a := ListAudit{List: l.name, Uptime: l.kind == pipeline.Uptime, Retry: l.only != "", Waiting: v.waiting, FieldSize: v.size}
+	a := ListAudit{List: l.name, Uptime: l.kind == pipeline.Uptime, Retry: l.only != "", Waiting: v.waiting, FieldSize: v.size, Suspect: v.suspects}
 	r := v.reg
 	if r == nil {
 		return a

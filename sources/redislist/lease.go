@@ -31,6 +31,9 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	var home *homeError
 	switch {
 	case err == nil:
+		if err := se.compare(ctx, sl.list, reg); err != nil {
+			return err
+		}
 		se.gain(sl, reg, seq)
 		return nil
 	case errors.Is(err, errIdle):
@@ -39,7 +42,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 		sl.other = true
 		sl.nextTake = now.Add(min(other.left, third) + 10*time.Millisecond)
 		sl.nextSweep = sl.nextTake
-		return nil
+		return se.lookBack(ctx, sl.list)
 	case errors.As(err, &home):
 		s.say("home "+sl.list.name, "a list waits for another state directory; `sluice release` lets this pump have it",
 			"list", sl.list.name, "home", home.home)
@@ -53,7 +56,6 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 func (se *session) gain(sl *slot, reg *registry, seq uint64) {
 	s := se.src
 	st := newStream(se, sl.list, reg, seq)
-	s.compare(sl.list, reg)
 	s.know(sl.list.name, reg.Epoch)
 	sl.st, sl.nextClaim = st, time.Time{}
 	sl.nextRenew = time.Now().Add(s.cfg.Claim.Lease.D() / 3)

@@ -19,6 +19,8 @@ type registry struct {
 	Epoch   pipeline.Epoch
 	IDs     string
 	N       uint32
+	Base    uint32 // N when the epoch began, if BaseOf is the epoch: an older program may have begun it
+	BaseOf  pipeline.Epoch
 	Owner   string
 	Until   int64 // server milliseconds
 	Home    string
@@ -67,6 +69,14 @@ func parseRegistry(f map[string]string) (*registry, error) {
 	p := fieldParser{f: f}
 	r.N = uint32(p.uint("n", 32))
 	r.Taken = p.uint("taken", 64)
+	if epoch, n, ok := strings.Cut(f["base"], " "); ok {
+		of, err1 := parseEpoch(epoch)
+		base, err2 := strconv.ParseUint(n, 10, 32)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("the registry's base is %q", f["base"])
+		}
+		r.BaseOf, r.Base = of, uint32(base)
+	}
 	if f["until"] != "" {
 		r.Until = int64(p.uint("until", 63))
 	}

@@ -208,7 +208,7 @@ func TestHistoryGoesBack(t *testing.T) {
 	}
 	select {
 	case w := <-back:
-		if w.List != l.name || w.Undone != 1 || !w.From.Equal(c.Time) {
+		if w.List != l.name || w.Undone != 1 || !w.From.Equal(c.Time.Add(-gathering)) || !w.Recorded || w.To.Before(c.Time) {
 			t.Fatalf("%+v", w)
 		}
 	case <-time.After(5 * time.Second):
@@ -236,7 +236,7 @@ func TestEmptyHistoryIsNoticedWithoutTraffic(t *testing.T) {
 	srv.Restart()
 	select {
 	case w := <-back:
-		if w.List != l.name || w.Lineage != st.ID().Lineage || !w.From.Equal(c.Time) {
+		if w.List != l.name || w.Lineage != st.ID().Lineage || !w.From.Equal(c.Time.Add(-gathering)) || !w.Recorded {
 			t.Fatalf("%+v", w)
 		}
 	case <-time.After(10 * time.Second):

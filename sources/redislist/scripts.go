@@ -36,6 +36,9 @@ var dropSinkLua string
 //go:embed scripts/drophome.lua
 var dropHomeLua string
 
+//go:embed scripts/suspect.lua
+var suspectLua string
+
 //go:embed scripts/view.lua
 var viewLua string
 
@@ -59,5 +62,6 @@ var (
 	membersScript  = newScript("members", preludeLua+membersLua)
 	dropSinkScript = newScript("drop sink", preludeLua+dropSinkLua)
 	dropHomeScript = newScript("drop home", preludeLua+dropHomeLua)
+	suspectScript  = newScript("suspect", preludeLua+suspectLua)
 	viewScript     = newScript("view", viewLua)
 )

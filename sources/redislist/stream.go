@@ -32,7 +32,8 @@ type stream struct {
 	why       error // why it was closed
 	n         uint32
 	taken     uint64
-	last      time.Time // when the last claim was made
+	last      time.Time   // when the last claim was made
+	made      []madeClaim // the last ones, ascending
 	open      map[pipeline.ClaimID]*openClaim
 	order     []pipeline.ClaimID // of open, ascending
 	published []pipeline.Claim   // never written to once handed out, but behind its end
@@ -93,6 +94,10 @@ func (st *stream) add(c claimEntry, shape []byte, seq uint64) {
 	st.open[c.ID] = &openClaim{claimEntry: c}
 	st.order = append(st.order, c.ID)
 	st.last = c.Time
+	if len(st.made) == madeKept {
+		st.made = slices.Delete(st.made, 0, madeKept/4)
+	}
+	st.made = append(st.made, madeClaim{c.ID.Number, c.Time})
 	st.waiting = append(st.waiting, unpublished{seq: seq, claim: pipeline.Claim{
 		ID: c.ID, Len: c.Len, Time: c.Time, Owes: c.Sinks, Shape: shape, Cursor: maps.Clone(c.Cursor)}})
 }

@@ -3,6 +3,7 @@ package launch
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,11 +19,12 @@ func HAProxy(ctx context.Context, bin, dir string, servers ...string) (*Server, 
 		_ = os.WriteFile(file, []byte(haproxyConfig(port, servers)), 0o600)
 		return Command{Path: bin, Args: []string{"-f", file, "-db"}, Dir: dir}
 	}
-	ready := func(_ context.Context, s *Server) error {
-		if s.Log.Contains("New worker") || s.Log.Contains("Loading success") {
-			return nil
+	ready := func(ctx context.Context, s *Server) error { // it says nothing when it is
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr)
+		if err != nil {
+			return errNotReady
 		}
-		return errNotReady
+		return c.Close()
 	}
 	return startServer(ctx, command, ready)
 }

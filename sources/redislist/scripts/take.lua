@@ -4,7 +4,7 @@ local t = now()
 local kind = redis.call('TYPE', KEYS[2])
 kind = type(kind) == 'table' and kind.ok or kind
 if kind ~= 'none' and kind ~= 'list' then return {'type', kind} end
-local h = redis.call('HMGET', reg, 'v', 'owner', 'until', 'home', 'epoch', 'ids')
+local h = redis.call('HMGET', reg, 'v', 'owner', 'until', 'home', 'epoch', 'ids', 'n')
 if h[1] and h[1] ~= '1' and h[1] ~= '2' then return {'version', h[1]} end
 local wanted = kind == 'list' and ARGV[7] == '1'
 if not h[1] and not wanted then return {'idle'} end
@@ -34,7 +34,9 @@ end
 local last = h[5] and tonumber(string.sub(h[5], 1, 12), 16) or 0
 local known = ARGV[8] ~= '' and tonumber(string.sub(ARGV[8], 1, 12), 16) or 0
 if h[6] ~= id or known > last then -- another server, or this one as it was before the epoch that is known
-  redis.call('HSET', reg, 'epoch', string.format('%012x', math.max(t, last + 1, known + 1)) .. ARGV[5])
+  local epoch = string.format('%012x', math.max(t, last + 1, known + 1)) .. ARGV[5]
+  redis.call('HSET', reg, 'epoch', epoch)
+  redis.call('HSET', reg, 'base', epoch .. ' ' .. (h[7] or '0'))
   redis.call('HSET', reg, 'ids', id)
 end
 if loc and not h[4] then redis.call('HSET', reg, 'home', ARGV[3]) end
