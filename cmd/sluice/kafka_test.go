@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
+
+	kgo "github.com/segmentio/kafka-go"
 
 	"sluice/internal/testenv"
+	"sluice/internal/testenv/launch"
 )
 
 // withBus puts a topic between Redis and the sinks.
@@ -51,4 +55,91 @@ func TestCapturesReachEverySinkOnceThroughKafka(t *testing.T) {
 	r.wantRedisEmpty()
 	r.once(worker, 0, "--role", "worker") // with nothing waiting it changes nothing
 	r.wantEverywhere()
+}
+
+// TestEdgeWorkersAndBrokerDie kills an edge, two workers and the broker while records go through, and adds partitions: each
+// record is once in every sink.
+func TestEdgeWorkersAndBrokerDie(t *testing.T) {
+	t.Parallel()
+	const records = 10_000
+	broker := testenv.StartKafka(t, launch.KafkaConfig{})
+	r := newRig(t)
+	topic := "sluice-" + r.unique()
+	r.withRaw().withAggregate().withArchive().withBus(broker.Addr, topic, 3)
+	edge, first, second := r.ownState("edge"), r.ownState("first"), r.ownState("second")
+	run := func(file, role string) *testenv.Process { return r.start("run", "--config", file, "--role", role) }
+	e, a, b := run(edge, "edge"), run(first, "worker"), run(second, "worker")
+	all := many(records, capturedHour)
+	for i := range 20 {
+		r.push(fmt.Sprintf("%s_%d", msgpackList, i%4), all[i*records/20:(i+1)*records/20]...)
+		switch i {
+		case 3, 11:
+			e.Kill()
+			e = run(edge, "edge")
+		case 5:
+			a.Kill()
+			a = run(first, "worker")
+		case 8:
+			broker.Kill()
+			time.Sleep(300 * time.Millisecond)
+			broker.Restart()
+		case 13:
+			e.Kill()
+			addPartitions(t, broker.Addr, topic, 5)
+			edge = r.file(func(s string) string {
+				return strings.Replace(strings.Replace(s, r.dir+"/state}", r.dir+"/edge}", 1), "partitions: 3", "partitions: 5", 1)
+			})
+			e = run(edge, "edge")
+		case 16:
+			b.Kill() // its partitions are the other's from now on
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	deadline := time.Now().Add(4 * time.Minute)
+	for {
+		up, down := r.roleAudit(edge, "edge"), r.roleAudit(first, "worker")
+		if up.Sinks["bus"].Effective == records && settled(&down, records) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not everything arrived: edge %+v, workers %+v\n%s\n%s", up.Sinks, down.Sinks, e.Stderr(), a.Stderr())
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	for _, p := range []*testenv.Process{e, a} {
+		p.Terminate()
+		if code := p.Wait(); code != 0 {
+			t.Errorf("SIGTERM ends with %d: %s", code, p.Stderr())
+		}
+	}
+	want := r.expect()
+	wantIDs(t, "raw", want.wanted(inRaw), r.rawIDs())
+	wantIDs(t, "archive", want.wanted(everything), r.archiveIDs(r.s3Store(), "a/"))
+	r.wantAggregates(want.records)
+	r.wantRedisEmpty()
+	if down := r.roleAudit(first, "worker"); !down.Balanced {
+		t.Errorf("ledger of the workers: %+v", down)
+	}
+}
+
+// settled tells whether every sink of the workers has settled n records beside what they dropped.
+func settled(a *audit, n uint64) bool {
+	for _, name := range []string{"raw", "dashboard", "archive"} {
+		s := a.Sinks[name]
+		if s.Pending > 0 || s.Effective+s.Filtered < n {
+			return false
+		}
+	}
+	return a.waiting() == 0
+}
+
+func addPartitions(t *testing.T, broker, topic string, n int32) {
+	t.Helper()
+	transport := &kgo.Transport{}
+	defer transport.CloseIdleConnections()
+	c := &kgo.Client{Addr: kgo.TCP(broker), Transport: transport}
+	res, err := c.CreatePartitions(t.Context(), &kgo.CreatePartitionsRequest{Topics: []kgo.TopicPartitionsConfig{{Name: topic, Count: n}}})
+	if err != nil || res.Errors[topic] != nil {
+		t.Fatal(err, res)
+	}
 }

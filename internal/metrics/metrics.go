@@ -37,9 +37,10 @@ var (
 	limit     = desc("pipeline_memory_limit_bytes", "What the pipeline may buffer.")
 	connected = desc("source_connected", "1 when the source is connected.", "source")
 	claimed   = desc("source_taken_records_total", "Records this process claimed since it started.", "source")
-	waiting   = desc("source_waiting_records", "Records in the gateways' lists that no pump has claimed yet.", "source", "list")
+	waiting   = desc("source_waiting_records", "Records in a gateway's list that no pump has claimed yet, or messages of a partition that no worker has: the consumer lag.", "source", "list")
 	open      = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
-	oldest    = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim.", "source", "list")
+	oldest    = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled.", "source", "list")
+	held      = desc("source_held", "1 while messages are missing before what waits, so that nothing behind them is taken.", "source", "list")
 	sinkUp    = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
 	sinkErrs  = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
 	sinkLag   = desc("sink_lag_records", "Records the sink is still owed.", "sink")
@@ -51,7 +52,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest,
+	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, held,
 		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate} {
 		ch <- d
 	}
@@ -86,6 +87,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(waiting, float64(l.Waiting), src.Name, l.Name)
 			gauge(open, float64(l.OpenClaims), src.Name, l.Name)
 			gauge(oldest, l.OldestAge, src.Name, l.Name)
+			gauge(held, truth(l.Held != ""), src.Name, l.Name)
 		}
 	}
 	for _, k := range s.Sinks {
