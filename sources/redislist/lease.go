@@ -98,6 +98,9 @@ func (se *session) failing(ctx context.Context, sl *slot, p probe, what string, 
 	if class, _ := pipeline.Classify(err); class == pipeline.FatalError {
 		return err
 	}
+	if errors.As(err, new(*typeError)) { // it was said when the key was looked at, or will be
+		return nil
+	}
 	se.src.say(what+" "+sl.list.name, "cannot "+what+" a list, trying again", "list", sl.list.name, "err", err)
 	return se.shield(ctx, sl, p)
 }
