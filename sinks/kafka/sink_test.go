@@ -54,7 +54,7 @@ func TestMessagesAreWhatOthersRead(t *testing.T) {
 				t.Fatalf("%d messages", len(got))
 			}
 			for _, m := range got {
-				want := items[m.header.Position.Index]
+				want := l.Claims[0].Items[m.header.Position.Index]
 				if m.header.ID != want.ID || m.header.Lineage != l.Stream.Lineage || m.header.Region != "test" ||
 					m.header.Format != format || string(m.key) != want.Record.OrgID+"/"+want.Record.APIID {
 					t.Fatalf("message %+v, key %q", m.header, m.key)
