@@ -28,7 +28,8 @@ type replayPlan struct {
 	names    []string                // of all sinks, sorted
 	targets  []*archivesource.Target // that take records in the order of the archive
 	rebuilds []*rebuildTarget
-	prints   bool // standard output gets the records
+	copies   []string // archives, which get whole objects
+	prints   bool     // standard output gets the records
 }
 
 // planReplay makes the chosen sinks. Nothing connects; what cannot be right is refused with its cure.
@@ -76,8 +77,8 @@ func (p *replayPlan) add(cfg *config.Config, log *slog.Logger, name string, c *c
 		}
 		return err
 	case s3csv.Config, csv.Config:
-		return usageError{fmt.Errorf("sink %s is an archive itself: copy the objects and manifests instead (aws s3 sync, or cp -rn "+
-			"for a directory), or leave it out by naming the others with --sink", name)}
+		p.copies = append(p.copies, name)
+		return planCopy(name, req)
 	case kafka.Config:
 		return usageError{fmt.Errorf("sink %s is a topic, whose workers drop what lies behind what they have: replay into the stores "+
 			"themselves, and leave it out by naming the others with --sink", name)}

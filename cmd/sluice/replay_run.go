@@ -63,6 +63,9 @@ func (r *replayer) run(ctx context.Context) (err error) {
 	}
 	err = r.deliver(ctx)
 	if err == nil {
+		err = r.copy(ctx)
+	}
+	if err == nil {
 		err = r.rebuild(ctx)
 	}
 	if err != nil {

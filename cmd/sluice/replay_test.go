@@ -270,7 +270,7 @@ func TestReplayRefusesWhatCannotBeExact(t *testing.T) {
 		{append(hour, "--sink", "dashboard", "--api", "x"), "leave out --api"},
 		{append(span(capturedHour.Add(time.Minute), capturedHour.Add(90*time.Minute)), "--sink", "dashboard"),
 			"--from 2026-11-23T09:00:00Z --to 2026-11-23T11:00:00Z"},
-		{append(hour, "--sink", "copy"), "is an archive itself"},
+		{append(hour, "--sink", "copy", "--status", "5xx"), "gets whole objects"},
 		{append(hour, "--sink", "local", "--org", "x"), "counts by position"},
 		{append(hour, "--sink", "files"), "is the archive that is read"},
 		{append(hour, "--sink", "missing"), "there is no such sink"},

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestReplayIntoAnotherArchive: objects are copied with their manifests, any number of times; what the other archive has
+// under other names is not put there twice.
+func TestReplayIntoAnotherArchive(t *testing.T) {
+	r := newRig(t).withFiles()
+	hour := time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour)
+	r.push(msgpackList, many(100, hour)...)
+	r.push(msgpackList+"_1", many(100, hour.Add(time.Hour))...)
+	file := r.file(nil)
+	r.once(file, 0)
+	want := r.rowIDs()
+	second := filepath.Join(r.dir, "second")
+	r.sink("second", "csv", "dir: "+second)
+	both := r.file(nil)
+	when := span(hour, hour.Add(2*time.Hour))
+	for range 2 {
+		if res := r.replay(both, 0, append(when, "--archive", "files", "--sink", "second")...); res.Sinks["second"].Written != 200 || res.Records != 200 {
+			t.Errorf("%+v %+v", res, res.Sinks["second"])
+		}
+	}
+	var l listing
+	r.sluiceJSON(both, 0, &l, "archive", "ls", "--archive", "second")
+	if len(l.Hours) != 2 || l.Hours[0].Records+l.Hours[1].Records != 200 || l.Hours[0].Orphans != 0 {
+		t.Errorf("%+v", l)
+	}
+	r.sluice(both, 0, "archive", "verify", "--archive", "second")
+	r.sluice(both, 2, append([]string{"replay", "--archive", "files", "--sink", "second", "--org", "org1"}, when...)...)
+	r.sluice(both, 2, "replay", "--archive", "files", "--sink", "second", "--from", hour.Add(time.Minute).Format(time.RFC3339), "--to", hour.Add(time.Hour).Format(time.RFC3339))
+
+	r.push(msgpackList, many(30, hour.Add(time.Minute))...)
+	r.once(both, 0) // both write it, each under its own name
+	r.push(msgpackList, many(30, hour.Add(2*time.Minute))...)
+	r.once(both, 0)
+	r.sluice(file, 0, "retain", "--apply") // the one joins, and has the same rows under another name
+	out, _ := r.sluice(both, 1, append([]string{"replay", "--archive", "files", "--sink", "second"}, when...)...)
+	if !strings.Contains(out, "twice") {
+		t.Errorf("rows that are there: %s", out)
+	}
+	if diff := cmp.Diff(100, len(want)/2); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,115 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"sluice/internal/crash"
+)
+
+// Copier puts objects of one archive into another, with their names, rows and manifests.
+type Copier struct {
+	From, To Store
+	Prefix   string // of To
+	Dir      string // for one temporary file, of an object's compressed size
+}
+
+// Hour copies the objects of an hour that count. One that is there is not copied again. One whose positions the other archive
+// has in objects of other names is refused, since its rows would be there twice. done is called with the records of each object that
+// is there now, fault with what could not be copied.
+func (c *Copier) Hour(ctx context.Context, h *Hour, done func(int64), fault func(key string, err error)) error {
+	there, err := ReadHour(ctx, c.To, c.Prefix, h.Region, h.Time)
+	if err != nil {
+		return err
+	}
+	if len(there.Broken) > 0 {
+		return fmt.Errorf("what the other archive has is not known: %w", there.Broken[0].Err)
+	}
+	for _, m := range h.Manifests {
+		has, err := there.has(m)
+		if err == nil && !has {
+			if err = Verify(ctx, c.From, m); err == nil {
+				err = c.one(ctx, m, Partition(c.Prefix, h.Region, h.Time))
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			fault(m.Key, err)
+		default:
+			done(m.Records)
+		}
+	}
+	return nil
+}
+
+// has tells whether an hour has the rows of an object, under its name.
+func (h *Hour) has(m *Manifest) (bool, error) {
+	for _, list := range [][]*Manifest{h.Manifests, h.Replaced} {
+		for _, o := range list {
+			if o.Name() != m.Name() {
+				continue
+			}
+			if o.SHA256 != m.SHA256 {
+				return false, &ConflictError{Key: o.Key, Ours: m.SHA256, Theirs: o.SHA256}
+			}
+			return true, nil
+		}
+	}
+	for _, o := range h.Manifests {
+		for _, a := range o.Positions {
+			for _, b := range m.Positions {
+				if a.Lineage == b.Lineage && a.From < b.To && b.From < a.To {
+					return false, fmt.Errorf("the other archive has positions of it in %s: its rows would be there twice", o.Key)
+				}
+			}
+		}
+	}
+	return false, nil
+}
+
+// one copies an object and then its manifest.
+func (c *Copier) one(ctx context.Context, m *Manifest, dir string) error {
+	f, err := os.CreateTemp(c.Dir, "copy-*")
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", m.Key, err)
+	}
+	defer discard(f)
+	raw, err := c.From.Get(ctx, m.Key)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", m.Key, err)
+	}
+	defer func() { _ = raw.Close() }() // it was only read from
+	size, err := io.Copy(f, raw)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", m.Key, err)
+	}
+	out := *m
+	out.Key = dir + m.Object
+	crash.Before("archive/copied-object")
+	there, created, err := c.To.PutIfAbsent(ctx, out.Key, f, size, m.SHA256)
+	crash.After("archive/copied-object")
+	if err != nil {
+		return err
+	}
+	if !created {
+		if err := (&uploader{store: c.To}).adopt(ctx, &out, there); err != nil {
+			return err
+		}
+	}
+	line, err := out.Encode()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(line)
+	crash.Before("archive/copied-manifest")
+	_, _, err = c.To.PutIfAbsent(ctx, out.ManifestKey(), bytes.NewReader(line), int64(len(line)), hex.EncodeToString(sum[:]))
+	crash.After("archive/copied-manifest")
+	return err
+}
