@@ -142,7 +142,11 @@ func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error
 	if err != nil {
 		return fmt.Errorf("%s records: %w", a.Verb, err)
 	}
-	if _, err := e.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil { // else the old pages stay in the log beside the file
+	// else the old pages stay in the log beside the file
+	crash.Before("erase/sqlite-log")
+	_, err = e.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	crash.After("erase/sqlite-log")
+	if err != nil {
 		return fmt.Errorf("%s records: %w", a.Verb, err)
 	}
 	done(n)
