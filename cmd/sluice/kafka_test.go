@@ -9,15 +9,16 @@ import (
 
 	kgo "github.com/segmentio/kafka-go"
 
+	faultproxy "sluice/internal/fault"
 	"sluice/internal/testenv"
 	"sluice/internal/testenv/launch"
 )
 
-// withBus puts a topic between Redis and the sinks.
-func (r *rig) withBus(broker, topic string, partitions int) *rig {
+// withBus puts a topic between Redis and the sinks; edges reach the broker by one address, workers by another.
+func (r *rig) withBus(edges, workers, topic string, partitions int) *rig {
 	r.config = strings.Replace(r.config, "sources:\n", fmt.Sprintf(
-		"sources:\n  topic: {type: kafka, brokers: [\"%s\"], topic: %s, group: %s, session_timeout: 6s, linger: 200ms}\n", broker, topic, topic), 1)
-	return r.sink("bus", "kafka", fmt.Sprintf("brokers: [\"%s\"], topic: %s, partitions: %d, replication: 1, timeout: 5s", broker, topic, partitions))
+		"sources:\n  topic: {type: kafka, brokers: [\"%s\"], topic: %s, group: %s, session_timeout: 6s, linger: 200ms}\n", workers, topic, topic), 1)
+	return r.sink("bus", "kafka", fmt.Sprintf("brokers: [\"%s\"], topic: %s, partitions: %d, replication: 1, timeout: 5s", edges, topic, partitions))
 }
 
 // ownState gives a process a state directory of its own.
@@ -38,7 +39,7 @@ func (r *rig) roleAudit(file, role string) (a audit) {
 func TestCapturesReachEverySinkOnceThroughKafka(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.withAll().withBus(testenv.Kafka(t), "sluice-"+r.unique(), 3)
+	r.withAll().withBus(testenv.Kafka(t), testenv.Kafka(t), "sluice-"+r.unique(), 3)
 	r.pushCaptures()
 	edge, worker := r.ownState("edge"), r.ownState("worker")
 	r.once(edge, 0, "--role", "edge")
@@ -57,19 +58,27 @@ func TestCapturesReachEverySinkOnceThroughKafka(t *testing.T) {
 	r.wantEverywhere()
 }
 
-// TestEdgeWorkersAndBrokerDie kills an edge, two workers and the broker while records go through, and adds partitions: each
+// TestEdgeWorkersAndBrokerDie cuts answers of the broker off and kills an edge, two workers and the broker while records go through, and adds partitions: each
 // record is once in every sink.
 func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 	t.Parallel()
-	const records = 10_000
-	broker := testenv.StartKafka(t, launch.KafkaConfig{})
+	const records = 50_000
+	port := testenv.FreePort(t)
+	proxy, err := faultproxy.NewProxy(fmt.Sprintf("127.0.0.1:%d", port), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	broker := testenv.StartKafka(t, launch.KafkaConfig{Listeners: []launch.KafkaListener{
+		{Name: "PROXIED", Port: port, Advertised: proxy.Addr(), Protocol: "PLAINTEXT"}}})
 	r := newRig(t)
 	topic := "sluice-" + r.unique()
-	r.withRaw().withAggregate().withArchive().withBus(broker.Addr, topic, 3)
+	r.withRaw().withAggregate().withArchive().withBus(proxy.Addr(), broker.Addr, topic, 3)
 	edge, first, second := r.ownState("edge"), r.ownState("first"), r.ownState("second")
 	run := func(file, role string) *testenv.Process { return r.start("run", "--config", file, "--role", role) }
 	e, a, b := run(edge, "edge"), run(first, "worker"), run(second, "worker")
 	all := many(records, capturedHour)
+	proxy.Set(faultproxy.Rule{Cut: 0.15}) // answers to the edge are lost, so that it sends again
 	for i := range 20 {
 		r.push(fmt.Sprintf("%s_%d", msgpackList, i%4), all[i*records/20:(i+1)*records/20]...)
 		switch i {
@@ -95,6 +104,7 @@ func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
+	proxy.Set(faultproxy.Rule{})
 	deadline := time.Now().Add(4 * time.Minute)
 	for {
 		up, down := r.roleAudit(edge, "edge"), r.roleAudit(first, "worker")
@@ -117,8 +127,12 @@ func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 	wantIDs(t, "archive", want.wanted(everything), r.archiveIDs(r.s3Store(), "a/"))
 	r.wantAggregates(want.records)
 	r.wantRedisEmpty()
-	if down := r.roleAudit(first, "worker"); !down.Balanced {
+	down := r.roleAudit(first, "worker")
+	if !down.Balanced {
 		t.Errorf("ledger of the workers: %+v", down)
+	}
+	if down.Sinks["raw"].Duplicates == 0 {
+		t.Error("nothing was in the topic twice, so the faults proved little")
 	}
 }
 
