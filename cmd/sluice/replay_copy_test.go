@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // TestReplayIntoAnotherArchive: objects are copied with their manifests, any number of times; what the other archive has
@@ -18,7 +16,6 @@ func TestReplayIntoAnotherArchive(t *testing.T) {
 	r.push(msgpackList+"_1", many(100, hour.Add(time.Hour))...)
 	file := r.file(nil)
 	r.once(file, 0)
-	want := r.rowIDs()
 	second := filepath.Join(r.dir, "second")
 	r.sink("second", "csv", "dir: "+second)
 	both := r.file(nil)
@@ -45,8 +42,5 @@ func TestReplayIntoAnotherArchive(t *testing.T) {
 	out, _ := r.sluice(both, 1, append([]string{"replay", "--archive", "files", "--sink", "second"}, when...)...)
 	if !strings.Contains(out, "twice") {
 		t.Errorf("rows that are there: %s", out)
-	}
-	if diff := cmp.Diff(100, len(want)/2); diff != "" {
-		t.Error(diff)
 	}
 }
