@@ -66,7 +66,7 @@ func (s *memoryStream) ReadInto(_ context.Context, _ pipeline.ClaimID, index, n 
 	out := into.List(int(n))
 	for i := index; i < min(index+n, s.claim.Len) && limit > 0; i++ {
 		p := s.payloads[i]
-		b := into.Cut(len(p), 0)
+		b := into.Cut(len(p))
 		copy(b, p)
 		out = append(out, pipeline.Element{Payload: b, Len: int64(len(p)), Hash: record.HashPayload(b)})
 		limit -= int64(len(p))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -60,9 +61,11 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	if e.specs, err = sinkSpecs(cfg, sinkDeps{state: e.state, stdout: opt.stdout, log: log}); err != nil {
 		return nil, err
 	}
+	debug.SetMemoryLimit(cfg.MemoryLimit())
 	if e.pipe, err = pipeline.New(pipeline.Options{
 		Sinks: e.specs, Record: cfg.RecordShape(), Memory: cfg.BufferLimit(),
 		Batch:    pipeline.Batching{Records: cfg.Pipeline.Batch.Records, Bytes: int64(cfg.Pipeline.Batch.Bytes)},
+		Resident: func(n int64) { debug.SetMemoryLimit(cfg.MemoryLimit() - n) },
 		Deadline: settleTime(cfg.Pipeline.ShutdownTimeout.D()), Letters: e.box, Spools: e.spools, Once: opt.once, Log: log,
 	}); err != nil {
 		return nil, err

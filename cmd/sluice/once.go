@@ -67,7 +67,7 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 	defer deadline.Stop()
 	tick := time.NewTicker(onceEvery)
 	defer tick.Stop()
-	settled, asked := uint64(0), time.Now()
+	settled, asked, wait := uint64(0), time.Now(), onceEvery
 	for {
 		select {
 		case err := <-ended:
@@ -80,8 +80,12 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 		}
 		before := settled
 		settled = e.settled()
-		if settled == before || time.Since(asked) >= askAtLeast { // while it grows there is little need to ask Redis
-			asked = time.Now()
+		if settled != before {
+			wait = onceEvery
+		}
+		// While it grows there is little need to ask Redis, and while a slow store lets it rest the less the longer.
+		if since := time.Since(asked); settled == before && since >= wait || since >= askAtLeast {
+			asked, wait = time.Now(), min(2*wait, askAtLeast)
 			if idle, others := e.idle(ctx); idle {
 				return remaining{others: others}, nil
 			}

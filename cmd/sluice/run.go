@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -44,7 +43,6 @@ in flight settles within pipeline.shutdown_timeout, what is not delivered is kep
 		if cfg, err = role(*part).part(cfg); err != nil {
 			return err
 		}
-		debug.SetMemoryLimit(cfg.MemoryLimit())
 		if once {
 			return e.runOnce(c.Context(), cfg, log, timeout)
 		}

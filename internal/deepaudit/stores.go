@@ -58,9 +58,8 @@ type Keyed struct {
 	Accepts    func(*Held) bool          // the same by what another store has of a record
 	Gone       func(*record.Record) bool // whether a rule, an expiry, may have removed it since
 
-	overwrites bool
-	first      map[string]position // by lineage: the least position that is there
-	spare      map[string]uint64   // by lineage: records that it was never owed
+	first map[string]position // by lineage: the least position that is there
+	spare map[string]uint64   // by lineage: records that it was never owed
 }
 
 // Counting is a sink that keeps counters.

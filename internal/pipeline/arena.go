@@ -2,43 +2,38 @@ package pipeline
 
 import "slices"
 
-// Arena is memory that the payloads of one read lie in, used again by another read when nobody looks at them any more:
-// the garbage collector never sees them. It is not safe for concurrent use.
+// Arena is memory that the payloads of one read lie in, used again by another read when nobody looks at them any more.
+// It is not safe for concurrent use.
 type Arena struct {
-	blocks [][]byte // all it has
-	next   int      // index of the first block that nothing was cut from
-	free   []byte   // rest of the block before it
+	from   *blocks // nil: of the heap
+	blocks [][]byte
+	free   []byte // rest of the last one
 	used   int64
 	list   []Element
 }
 
-const (
-	arenaBlock = 256 << 10
-	// arenaKept is what an arena keeps for its next use, twice what a span of usual records takes.
-	arenaKept = 4 << 20
-)
+const arenaBlock = 256 << 10
 
-// Cut returns n bytes of any content that nobody else has until the arena is used again; n is at most 256 KiB. more is
-// what may follow, in bytes, so that a first block is not larger than needed.
-func (a *Arena) Cut(n, more int) []byte {
+// Cut returns n bytes of any content that nobody else has until the arena is used again; n is at most 256 KiB.
+func (a *Arena) Cut(n int) []byte {
 	if n > len(a.free) {
-		a.take(n, more)
+		a.free = a.take()
 	}
 	b := a.free[:n:n]
 	a.free = a.free[n:]
 	return b
 }
 
-func (a *Arena) take(n, more int) {
-	for a.next < len(a.blocks) && len(a.blocks[a.next]) < n {
-		a.next++ // a small one, of a small read
+func (a *Arena) take() []byte {
+	var b []byte
+	if a.from != nil {
+		b = a.from.get()
+	} else {
+		b = make([]byte, arenaBlock)
 	}
-	if a.next == len(a.blocks) {
-		a.blocks = append(a.blocks, make([]byte, min(max(n+more, n), arenaBlock)))
-	}
-	a.free = a.blocks[a.next]
-	a.used += int64(len(a.free))
-	a.next++
+	a.blocks = append(a.blocks, b)
+	a.used += arenaBlock
+	return b
 }
 
 // List returns a list without elements, to be filled by the read; it may grow elsewhere.
@@ -49,14 +44,12 @@ func (a *Arena) List(n int) []Element {
 
 // Reset makes all of the arena free. What was cut from it must not be looked at any more.
 func (a *Arena) Reset() {
-	var kept int64
-	i := 0
-	for ; i < len(a.blocks) && kept < arenaKept; i++ {
-		kept += int64(len(a.blocks[i]))
-		spoil(a.blocks[i])
+	if a.from != nil {
+		for _, b := range a.blocks {
+			a.from.put(b)
+		}
 	}
-	clear(a.blocks[i:])
-	a.blocks = a.blocks[:i]
+	clear(a.blocks)
 	clear(a.list[:cap(a.list)])
-	a.next, a.free, a.used = 0, nil, 0
+	a.blocks, a.free, a.used = a.blocks[:0], nil, 0
 }

@@ -33,8 +33,9 @@ type elements interface {
 
 // store is what the caches of all streams share: the budget and the clock of last use.
 type store struct {
-	mem   *memory
-	rooms sync.Pool // of *room; what is not used the garbage collector takes
+	mem    *memory
+	blocks blocks
+	rooms  sync.Pool // of *room; what is not used the garbage collector takes
 
 	mu     sync.Mutex
 	clock  uint64
@@ -214,7 +215,7 @@ func (c *cache) elements(ctx context.Context, claim ClaimID, index, n uint32, li
 	}
 	in, _ := c.store.rooms.Get().(*room)
 	if in == nil {
-		in = new(room)
+		in = &room{arena: Arena{from: &c.store.blocks}}
 	}
 	list, err := r.ReadInto(ctx, claim, index, n, limit, &in.arena)
 	if err != nil || len(list) == 0 {

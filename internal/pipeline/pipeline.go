@@ -21,6 +21,7 @@ type Options struct {
 	Sinks    []SinkSpec
 	Record   RecordShape // of every claim made from now on; its Filters are not used
 	Memory   int64       // bytes that may buffer
+	Resident func(int64) // told how many bytes lie outside the garbage collector's heap, as that changes; may be nil
 	Batch    Batching
 	Deadline time.Duration // of an orderly shutdown
 	Letters  LetterBox
@@ -54,6 +55,7 @@ func New(opt Options) (*Pipeline, error) {
 	p := &Pipeline{
 		opt: opt, shapes: &shapes{}, store: newStore(opt.Memory), log: opt.Log, streams: make(map[string]*drainage),
 	}
+	p.store.blocks.resident = opt.Resident
 	share := opt.Memory / int64(len(opt.Sinks)+1) // one share is left for what is read ahead
 	for _, s := range opt.Sinks {
 		r, err := newRunner(s, share, opt.Batch, opt.Once, opt.Log)

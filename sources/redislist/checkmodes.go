@@ -15,7 +15,7 @@ func otherKind(mode string, info map[string]string) error {
 	case info["redis_mode"] == "sentinel":
 		return pipeline.Fatal(errors.New("this is a Sentinel: set mode to sentinel, and master_name"))
 	case cluster && mode != ModeCluster:
-		return pipeline.Fatal(errors.New("Redis runs as a Cluster: set mode to cluster"))
+		return pipeline.Fatal(errors.New("this Redis runs as a Cluster: set mode to cluster"))
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (t *topology) addrs() []string {
 }
 
 // errNoCluster says that a server has no cluster mode.
-var errNoCluster = errors.New("Redis runs without cluster mode")
+var errNoCluster = errors.New("this Redis runs without cluster mode")
 
 // topology asks one node after another until one of them, which sees a working Cluster, shows it.
 func (d *dialer) topology(ctx context.Context, more ...string) (*topology, error) {

@@ -218,7 +218,7 @@ func (r *respReader) keep(n int64, more uint32) ([]byte, error) {
 // cutBlock returns n bytes that nobody else has.
 func (r *respReader) cutBlock(n int, more uint32) []byte {
 	if r.arena != nil {
-		return r.arena.Cut(n, int(min(more, blockSize))*n)
+		return r.arena.Cut(n)
 	}
 	if n > len(r.block) {
 		r.block = make([]byte, max(n, min(int(min(more, blockSize))*n+n, blockSize)))
