@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"sluice/internal/crash"
 )
@@ -63,6 +64,10 @@ func (h *Hour) has(m *Manifest) (bool, error) {
 		}
 	}
 	for _, o := range h.Manifests {
+		// numbers of joined objects are each archive's own
+		if slices.Contains(m.Replaces, o.Name()) || slices.Contains(o.Replaces, m.Name()) {
+			return false, fmt.Errorf("the other archive has joined objects of its own in this hour, whose names are in the way: %s", o.Key)
+		}
 		for _, a := range o.Positions {
 			for _, b := range m.Positions {
 				if a.Lineage == b.Lineage && a.From < b.To && b.From < a.To {
@@ -109,7 +114,14 @@ func (c *Copier) one(ctx context.Context, m *Manifest, dir string) error {
 	}
 	sum := sha256.Sum256(line)
 	crash.Before("archive/copied-manifest")
-	_, _, err = c.To.PutIfAbsent(ctx, out.ManifestKey(), bytes.NewReader(line), int64(len(line)), hex.EncodeToString(sum[:]))
+	_, created, err = c.To.PutIfAbsent(ctx, out.ManifestKey(), bytes.NewReader(line), int64(len(line)), hex.EncodeToString(sum[:]))
 	crash.After("archive/copied-manifest")
+	if err != nil || created {
+		return err
+	}
+	found, err := ReadManifest(ctx, c.To, out.ManifestKey())
+	if err == nil && (!found.same(&out) || !slices.Equal(found.Replaces, out.Replaces)) { // given up by who joins objects there
+		err = &ConflictError{Key: out.ManifestKey(), Ours: out.SHA256, Theirs: found.SHA256}
+	}
 	return err
 }

@@ -144,28 +144,40 @@ func (h *Hour) read(ctx context.Context, s Store) error {
 		}
 	}
 	read = slices.DeleteFunc(read, func(m *Manifest) bool { return m == nil })
-	replaced := make(map[string]bool)
 	described := make(map[string]bool)
 	for _, m := range read {
 		described[m.Key] = true
-		for _, name := range m.Replaces {
-			replaced[name] = true
-		}
 	}
-	for _, m := range read {
-		if replaced[m.Name()] {
-			h.Replaced = append(h.Replaced, m)
-		} else {
-			h.Manifests = append(h.Manifests, m)
-		}
-	}
-	slices.SortFunc(h.Manifests, func(a, b *Manifest) int { return cmp.Compare(a.Object, b.Object) })
+	h.sort(read)
 	for _, o := range h.Objects {
 		if !described[o.Key] {
 			h.Orphans = append(h.Orphans, o)
 		}
 	}
 	return nil
+}
+
+// sort tells manifests that count from those that do not. What stands for others has a higher number than they, and only
+// one that counts itself takes others away: a frozen process may send a manifest, late, whose object was given up or
+// replaced since, and what it names is then not in any object that counts. Whatever stands for it names all that it
+// holds itself.
+func (h *Hour) sort(read []*Manifest) {
+	slices.SortFunc(read, func(a, b *Manifest) int {
+		return cmp.Or(cmp.Compare(mergedNumber(b.Name()), mergedNumber(a.Name())), cmp.Compare(len(b.Replaces), len(a.Replaces)),
+			cmp.Compare(a.Object, b.Object))
+	})
+	replaced := make(map[string]bool)
+	for _, m := range read {
+		if replaced[m.Name()] || m.isVoid() {
+			h.Replaced = append(h.Replaced, m)
+			continue
+		}
+		h.Manifests = append(h.Manifests, m)
+		for _, name := range m.Replaces {
+			replaced[name] = true
+		}
+	}
+	slices.SortFunc(h.Manifests, func(a, b *Manifest) int { return cmp.Compare(a.Object, b.Object) })
 }
 
 // List names the objects that count and may hold records with from <= time < to, by region, hour and name. A manifest

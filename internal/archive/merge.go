@@ -120,13 +120,9 @@ type numbers struct {
 
 func (h *Hour) numbers() (out numbers) {
 	note := func(name string) bool {
-		digits, ok := strings.CutPrefix(name, mergedName)
-		n, err := strconv.ParseUint(digits, 10, 64)
-		if !ok || err != nil {
-			return false
-		}
+		n := mergedNumber(name)
 		out.next = max(out.next, n)
-		return true
+		return n > 0
 	}
 	for _, list := range [][]*Manifest{h.Manifests, h.Replaced} {
 		for _, m := range list {
@@ -149,6 +145,16 @@ func (h *Hour) numbers() (out numbers) {
 }
 
 func (m *Manifest) isVoid() bool { return slices.Contains(m.Replaces, m.Name()) }
+
+// mergedNumber is the number of an object that stands for others, 0 of any other.
+func mergedNumber(name string) uint64 {
+	digits, ok := strings.CutPrefix(name, mergedName)
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if !ok || err != nil {
+		return 0
+	}
+	return n
+}
 
 func numbered(n uint64) string { return fmt.Sprintf("%s%08d", mergedName, n) }
 
