@@ -1,6 +1,8 @@
 package archive
 
 import (
+	"unique"
+
 	"sluice/internal/record"
 )
 
@@ -32,8 +34,9 @@ func (d *Distinct) First(r *Row, c Copies) bool {
 	if d.rows == nil || d.slice != c.Slice {
 		d.slice, d.rows, d.most = c.Slice, map[distinctRow]int{}, map[distinctID]int{}
 	}
-	id := distinctID{c.Region, r.Stream.Source, r.Stream.List, r.ID}
+	id := distinctID{c.Region, own(r.Stream.Source), own(r.Stream.List), r.ID}
 	row := distinctRow{id, r.History()}
+	row.history.Lineage = own(row.history.Lineage)
 	d.rows[row]++
 	if n := d.rows[row]; n > d.most[id] {
 		d.most[id] = n
@@ -41,3 +44,6 @@ func (d *Distinct) First(r *Row, c Copies) bool {
 	}
 	return false
 }
+
+// own is a string that does not keep the row alive which it is part of.
+func own(s string) string { return unique.Make(s).Value() }
