@@ -40,7 +40,7 @@ every sink, whatever is killed, cut off, slow or full on the way.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	root.AddCommand(demoCommand(e), runCommand(e), checkCommand(e), auditCommand(e), deadLettersCommand(e),
-		archiveCommand(e), replayCommand(e), releaseCommand(e), retainCommand(e), generateCommand(e), configCommand(e), versionCommand(e))
+		archiveCommand(e), replayCommand(e), releaseCommand(e), retainCommand(e), generateCommand(e), configCommand(e), importConfigCommand(e), versionCommand(e))
 	return root
 }
 

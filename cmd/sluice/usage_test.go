@@ -48,7 +48,7 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"runn"}, {"run", "--onec"}, {"run", "extra"}, {"run", "--timeout", "1s"}, {"run", "--role", "clerk"},
 		{"deadletters", "show"}, {"deadletters", "retry"}, {"generate"}, {"generate", "--records", "5", "--rate", "5/s"},
-		{"generate", "--records", "1", "--format", "xml"}, {"audit", "--output", "yaml"}, {"release"}, {"demo", "--records", "0"},
+		{"generate", "--records", "1", "--format", "xml"}, {"audit", "--output", "yaml"}, {"release"}, {"demo", "--records", "0"}, {"import-config"},
 	} {
 		if code, _, stderr := runs(t, args...); code != exitUsage || !strings.HasPrefix(stderr, "sluice: ") {
 			t.Errorf("%v: exit code %d, %q", args, code, stderr)
@@ -76,7 +76,7 @@ func TestVersionAndReferenceNeedNoConfiguration(t *testing.T) {
 
 func TestHelpHasExamples(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"check", "--help"}, {"audit", "--help"}, {"demo", "--help"},
-		{"generate", "--help"}, {"deadletters", "show", "--help"}, {"release", "--help"}} {
+		{"generate", "--help"}, {"deadletters", "show", "--help"}, {"release", "--help"}, {"import-config", "--help"}} {
 		if code, stdout, _ := runs(t, args...); code != 0 || !strings.Contains(stdout, "Examples:") {
 			t.Errorf("%v: exit code %d, no examples", args, code)
 		}

@@ -54,8 +54,20 @@ func (o *overrides) apply() {
 			continue
 		}
 		used[name] = true
+		if o.referenced(name) {
+			continue
+		}
 		o.warnings = append(o.warnings, Warning{name, "the variable names no key of the configuration; it has no effect"})
 	}
+}
+
+// referenced tells whether the file refers to a variable, which then has an effect whatever its name.
+func (o *overrides) referenced(name string) (found bool) {
+	o.root.each("", func(_ string, n *node) {
+		found = found || n.kind == textNode && n.from == "" &&
+			(strings.Contains(n.text, "${"+name+"}") || strings.Contains(n.text, "${"+name+":-"))
+	})
+	return found
 }
 
 func (o *overrides) pass(used map[string]bool, choose func(leaf) bool) {
