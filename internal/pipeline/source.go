@@ -81,6 +81,9 @@ type Spoolable interface {
 	Short(oldest time.Time) string
 	// Spools are the runs of the stream's records that lie in spools, by sink. The sink gets them before anything else.
 	Spools() map[string]Spooled
+	// Replicated returns when what Spools and Members showed as the stream was gained is as durable as a claim must be to be
+	// delivered from. Nothing is delivered from a spool before.
+	Replicated(ctx context.Context) error
 	// SettleSpooled moves a sink's cursor like Settle, over a range that lies in the spool where from now on: behind
 	// what lies there already.
 	SettleSpooled(ctx context.Context, sink, where string, r Settled) error

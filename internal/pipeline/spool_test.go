@@ -469,3 +469,63 @@ func TestSpooledBatchThatIsMissingIsNotPassedOver(t *testing.T) {
 		wantSettled(t, reg, sp, s, 500)
 	})
 }
+
+// What the lease read of the spool, and of the members recorded before, counts only when replicas hold it: nothing is
+// delivered from the spool before.
+func TestSpoolWaitsForReplicas(t *testing.T) {
+	bothSinks(t, func(t *testing.T, s *patientSink) {
+		reg, sp := newRegistry(), &memSpool{name: "mem"}
+		s.down.Store(true)
+		reg.scarce.short.Store(true)
+		p := start(t, reg, spoolOptions(&box{}, sp, s))
+		reg.claim(p.Owes(Analytics), payloads(3000)...)
+		time.Sleep(time.Minute)
+		p.end(t)
+		s.down.Store(false)
+		reg.scarce.short.Store(false)
+		reg.scarce.replicated = make(chan struct{})
+		s.renew()
+		p = start(t, reg, spoolOptions(&box{}, sp, s))
+		time.Sleep(time.Minute)
+		if n := s.effects(); n != 0 {
+			t.Errorf("%d effects before replicas hold what the lease read", n)
+		}
+		close(reg.scarce.replicated)
+		time.Sleep(time.Minute)
+		p.end(t)
+		wantSettled(t, reg, sp, s, 3000)
+	})
+}
+
+// A batch stays until replicas hold that it came back, also when nothing names it any more.
+func TestBatchesStayUntilReplicasHoldTheBooking(t *testing.T) {
+	bothSinks(t, func(t *testing.T, s *patientSink) {
+		reg, sp := newRegistry(), &memSpool{name: "mem"}
+		s.down.Store(true)
+		reg.scarce.short.Store(true)
+		held := make(chan struct{})
+		reg.scarce.booked = func() { <-held }
+		p := start(t, reg, spoolOptions(&box{}, sp, s))
+		reg.claim(p.Owes(Analytics), payloads(100)...) // one batch
+		time.Sleep(time.Minute)
+		p.end(t)
+		s.down.Store(false)
+		reg.scarce.short.Store(false)
+		s.renew()
+		p = start(t, reg, spoolOptions(&box{}, sp, s))
+		for i := range 3 { // each has it look for what may be removed
+			reg.claim(p.Owes(Analytics), fresh(100+10*i, 10)...)
+			time.Sleep(time.Minute)
+		}
+		sp.mu.Lock()
+		removes := sp.removes
+		sp.mu.Unlock()
+		if removes != 0 {
+			t.Errorf("%d batches were removed before replicas held their booking", removes)
+		}
+		close(held)
+		time.Sleep(time.Minute)
+		p.end(t)
+		wantSettled(t, reg, sp, s, 130)
+	})
+}

@@ -170,12 +170,12 @@ func (s *spooler) passed(ctx context.Context, p Position) {
 // errStillNeeded says of a batch that nothing names that it cannot be told yet whether it will be adopted.
 var errStillNeeded = errors.New("it may be needed yet")
 
+// untidy tells whether to sweep: once, and again while something is left.
+func (s *spooler) untidy() bool { return (!s.swept || s.left.Load()) && !time.Now().Before(s.again) }
+
 // sweep removes batches below a position that crashes left: delivered before they were booked as spooled, or booked
-// before they were removed. It does so once, and again while something is left.
+// before they were removed.
 func (s *spooler) sweep(ctx context.Context, below Position) {
-	if s.swept && !s.left.Load() || time.Now().Before(s.again) {
-		return
-	}
 	s.swept, s.again = true, time.Now().Add(spoolAgain)
 	s.left.Store(false)
 	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)

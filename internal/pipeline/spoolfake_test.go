@@ -14,9 +14,11 @@ import (
 
 // scarcity makes a registry's source run short of room, and counts steps that a test may stop a pump at.
 type scarcity struct {
-	short  atomic.Bool
-	spools map[string]Spooled
-	stop   func(point string) bool // asked with the registry's lock held; true: the pump dies here
+	replicated chan struct{} // nil: at once
+	booked     func()        // called when an unspool has booked, and is not replicated yet
+	short      atomic.Bool
+	spools     map[string]Spooled
+	stop       func(point string) bool // asked with the registry's lock held; true: the pump dies here
 }
 
 func (s *scarcity) at(point string) bool { return s.stop != nil && s.stop(point) }
@@ -32,6 +34,18 @@ func (s *fakeStream) Spools() map[string]Spooled {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	return maps.Clone(s.reg.scarce.spools)
+}
+
+func (s *fakeStream) Replicated(ctx context.Context) error {
+	if s.reg.scarce.replicated == nil {
+		return nil
+	}
+	select {
+	case <-s.reg.scarce.replicated:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func (s *fakeStream) SettleSpooled(_ context.Context, sink, where string, r Settled) error {
@@ -70,6 +84,14 @@ func (s *fakeStream) SettleSpooled(_ context.Context, sink, where string, r Sett
 }
 
 func (s *fakeStream) Unspool(_ context.Context, sink string, ranges []Settled) error {
+	err := s.unspool(sink, ranges)
+	if f := s.reg.scarce.booked; err == nil && f != nil {
+		f()
+	}
+	return err
+}
+
+func (s *fakeStream) unspool(sink string, ranges []Settled) error {
 	s.reg.mu.Lock()
 	defer s.reg.mu.Unlock()
 	sc := &s.reg.scarce

@@ -168,9 +168,10 @@ func (l *lane) store(ctx context.Context, place Spool, c *Claim, index uint32) (
 // perElement is what an element weighs beside its payload.
 const perElement = 64
 
-// sweepSpool removes what crashes left of batches that nothing names any more.
+// sweepSpool removes what crashes left of batches that nothing names any more. What is being booked comes first: a batch that
+// it takes out of the spool is not named any more before replicas hold that.
 func (l *lane) sweepSpool(ctx context.Context, claims []Claim) {
-	if !l.spools() || len(claims) == 0 {
+	if !l.spools() || len(claims) == 0 || !l.spool.untidy() || l.settler.drained(ctx) != nil {
 		return
 	}
 	if _, ok := l.spool.now(); ok {
@@ -194,6 +195,9 @@ func (l *lane) drainSpool(ctx context.Context, gen int) error {
 		return nil
 	}
 	l.idle.Store(false)
+	if err := l.spool.stream.Replicated(ctx); err != nil {
+		return err
+	}
 	place := l.spool.place(r.Where)
 	if place == nil {
 		return l.block(ctx, gen, fmt.Errorf("what lies in the spool %s cannot be had here", r.Where))

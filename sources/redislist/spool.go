@@ -16,6 +16,9 @@ func (st *stream) Spools() map[string]pipeline.Spooled {
 	return maps.Clone(st.spools)
 }
 
+// Replicated implements pipeline.Spoolable.
+func (st *stream) Replicated(ctx context.Context) error { return st.se.replicated(ctx, st.leased, st) }
+
 // SettleSpooled implements pipeline.Spoolable.
 func (st *stream) SettleSpooled(ctx context.Context, sink, where string, r pipeline.Settled) error {
 	st.spooling.Lock()

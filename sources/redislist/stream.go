@@ -19,12 +19,13 @@ var errClosed = errors.New("the stream is closed")
 
 // stream is a leased list. It implements pipeline.Stream.
 type stream struct {
-	se    *session
-	list  list
-	id    pipeline.StreamID
-	epoch pipeline.Epoch // of the claims we make
-	done  chan struct{}
-	notes map[string]string // of sinks, as of when the list was leased
+	se     *session
+	list   list
+	id     pipeline.StreamID
+	epoch  pipeline.Epoch // of the claims we make
+	done   chan struct{}
+	notes  map[string]string // of sinks, as of when the list was leased
+	leased uint64            // the write that leased it
 
 	spooling sync.Mutex // held while the registry's spools change, so that what is remembered of them follows
 
@@ -65,7 +66,7 @@ func newStream(se *session, l list, reg *registry, seq uint64) *stream {
 		se: se, list: l, epoch: reg.Epoch, n: reg.N, taken: reg.Taken,
 		id:   pipeline.StreamID{Source: se.src.name, List: l.name, Lineage: reg.Lineage},
 		done: make(chan struct{}), changed: make(chan struct{}),
-		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{}, spools: maps.Clone(reg.Spools), notes: reg.Notes,
+		open: map[pipeline.ClaimID]*openClaim{}, members: map[string]recordedMembers{}, spools: maps.Clone(reg.Spools), notes: reg.Notes, leased: seq,
 	}
 	if !reg.Now.IsZero() {
 		st.skew = time.Until(reg.Now)

@@ -1,8 +1,10 @@
 package redislist
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"sluice/internal/pipeline"
 )
@@ -24,5 +26,27 @@ func TestUnspoolFromElsewhere(t *testing.T) {
 	}
 	if got := b.r.registry(b.l); got.Ledger["x"]["spooled"] != 10 || got.Ledger["x"]["effective"] != 0 {
 		t.Fatalf("%v", got.Ledger)
+	}
+}
+
+// What a lease read of spools and members counts only when replicas hold it.
+func TestLeaseIsReplicatedBeforeItsSpool(t *testing.T) {
+	primary, replica, r := withReplica(t)
+	l := analytics()
+	cfg := testConfig(primary.Addr)
+	cfg.Claim.Lease, cfg.Claim.WaitReplicas = 30e9, 1
+	replica.Pause()
+	s, d := newSource(t, cfg, tokenA), newDrain("x")
+	run(t, s, d)
+	r.push(l.name, 0, 5)
+	st := d.stream(t, l.name)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := st.Replicated(ctx); err == nil {
+		t.Fatal("a lease that no replica has is replicated")
+	}
+	replica.Continue()
+	if err := st.Replicated(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
