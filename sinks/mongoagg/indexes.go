@@ -102,22 +102,14 @@ func (s *Sink) atStart(ctx context.Context, db *driver.Database, collection stri
 
 // makeIndexes begins to make what is not there and waits for it for a while.
 func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection string) error {
-	if err := s.life.Err(); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	s.tasks.Go(func() { done <- mongo.MakeIndexes(s.life, db, collection, indexes(), makeIndex, s.log) })
-	wait := time.NewTimer(patience)
-	defer wait.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-wait.C:
+	err := s.builds.Do(ctx, collection, patience, func(life context.Context) error {
+		return mongo.MakeIndexes(life, db, collection, indexes(), makeIndex, s.log)
+	})
+	if errors.Is(err, mongo.ErrBuilding) {
 		s.log.Warn("indexes are still being built, counters are written meanwhile", "collection", collection)
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return err
 }
 
 func makeIndex(ctx context.Context, db *driver.Database, command bson.D) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"sync"
 	"time"
 
 	driver "go.mongodb.org/mongo-driver/mongo"
@@ -24,9 +23,7 @@ type Sink struct {
 	keys counterKeys
 	send func(context.Context, *driver.Collection, []*operation) // tests lose what it says
 
-	life   context.Context // ends with Close
-	end    context.CancelFunc
-	tasks  sync.WaitGroup
+	builds *mongo.Builds
 	client *driver.Client
 	db     *driver.Database
 
@@ -52,8 +49,7 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 	if ps := c.Validate(); len(ps) > 0 {
 		return nil, fmt.Errorf("%s %s: %s", ps[0].Key, ps[0].What, ps[0].Cure)
 	}
-	life, end := context.WithCancel(context.Background())
-	return &Sink{name: name, life: life, end: end, cfg: c, log: log.With("sink", name), now: time.Now, send: send, keys: counterKeys{maphash.MakeSeed()},
+	return &Sink{name: name, builds: mongo.NewBuilds(), cfg: c, log: log.With("sink", name), now: time.Now, send: send, keys: counterKeys{maphash.MakeSeed()},
 		shapes: map[string]*shape{}, streams: map[string]*stream{}, docs: map[docID]*document{},
 		waiting: map[*document]bool{}, ready: collections{at: map[string]time.Time{}}}, nil
 }
@@ -76,15 +72,14 @@ func (s *Sink) OpenToRead(ctx context.Context) error {
 		return err
 	}
 	mongo.Disconnect(ctx, s.client) // of an earlier attempt: what it left running fails with that
-	s.tasks.Wait()
+	s.builds.Wait()
 	s.client, s.db = client, client.Database(s.cfg.Database)
 	return nil
 }
 
 // Close disconnects. What is not flushed comes again with the next process.
 func (s *Sink) Close(ctx context.Context) error {
-	s.end()
-	s.tasks.Wait()
+	s.builds.Close()
 	mongo.Disconnect(ctx, s.client)
 	s.client = nil
 	return nil

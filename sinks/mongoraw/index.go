@@ -2,6 +2,7 @@ package mongoraw
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -42,23 +43,17 @@ const patience = 5 * time.Second
 // ensureIndexes begins to make the indexes and waits for them for a while. The build goes on after that, since a client
 // that hangs up may end it.
 func (s *Sink) ensureIndexes(ctx context.Context, db *driver.Database, k collection) error {
-	if s.life.Err() != nil {
-		return errNotOpen
-	}
-	done := make(chan error, 1)
-	s.tasks.Go(func() { done <- mongo.MakeIndexes(s.life, db, k.name, k.indexes, makeIndex, s.log) })
-	select {
-	case err := <-done:
-		if mongo.Code(err) == mongo.CodeInvalidNamespace {
-			return errNoCollection
-		}
-		return err
-	case <-time.After(patience):
+	err := s.builds.Do(ctx, k.name, patience, func(life context.Context) error {
+		return mongo.MakeIndexes(life, db, k.name, k.indexes, makeIndex, s.log)
+	})
+	switch {
+	case errors.Is(err, mongo.ErrBuilding):
 		s.log.Warn("indexes are still being built, records are written meanwhile", "collection", k.name)
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case mongo.Code(err) == mongo.CodeInvalidNamespace:
+		return errNoCollection
 	}
+	return err
 }
 
 func makeIndex(ctx context.Context, db *driver.Database, command bson.D) error {

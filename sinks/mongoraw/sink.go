@@ -24,9 +24,7 @@ type Sink struct {
 	mu sync.Mutex // guards db
 	db *driver.Database
 
-	life  context.Context // of index builds that outlast the call that began them
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	builds *mongo.Builds
 }
 
 var _ pipeline.Writer = (*Sink)(nil)
@@ -36,9 +34,7 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 	if p := c.Validate(); len(p) > 0 {
 		return nil, fmt.Errorf("sink %s: %s %s: %s", name, p[0].Key, p[0].What, p[0].Cure)
 	}
-	s := &Sink{name: name, cfg: c, log: log.With("sink", name)}
-	s.life, s.end = context.WithCancel(context.Background())
-	return s, nil
+	return &Sink{name: name, cfg: c, log: log.With("sink", name), builds: mongo.NewBuilds()}, nil
 }
 
 // Open connects and makes the collections with fixed names and their indexes. A plain collection where a capped one is
@@ -102,8 +98,7 @@ func (s *Sink) Takes(k pipeline.Kind) bool {
 
 // Close ends index builds that still run and disconnects.
 func (s *Sink) Close(ctx context.Context) error {
-	s.end()
-	s.tasks.Wait()
+	s.builds.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.db != nil {
