@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/internal/record"
+	"sluice/internal/testenv"
 )
 
 // TestHugeElementsKillNothing: a list element of 512 MB among ordinary records, and records of 20 MB, in a process that is
@@ -19,6 +20,7 @@ import (
 func TestHugeElementsKillNothing(t *testing.T) {
 	const huge = 512 << 20
 	r := newRig(t, "--proto-max-bulk-len", "1gb").withFiles()
+	r.bin = testenv.BuildShipped(t) // the race detector has memory of its own
 	r.sink("local", "sqlite", "path: "+r.dir+"/local.db")
 	r.config += "pipeline: {memory: 192MiB, accept: {past: 36500d, future: 36500d}}\n"
 	r.config = strings.Replace(r.config, "pipeline: {accept: {past: 36500d, future: 36500d}}\n", "", 1)

@@ -78,7 +78,7 @@ func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 	run := func(file, role string) *testenv.Process { return r.start("run", "--config", file, "--role", role) }
 	e, a, b := run(edge, "edge"), run(first, "worker"), run(second, "worker")
 	all := many(records, capturedHour)
-	proxy.Set(faultproxy.Rule{Cut: 0.15}) // answers to the edge are lost, so that it sends again
+	proxy.Set(faultproxy.Rule{Cut: 0.4}) // answers to the edge are lost, so that it sends again
 	for i := range 20 {
 		r.push(fmt.Sprintf("%s_%d", msgpackList, i%4), all[i*records/20:(i+1)*records/20]...)
 		switch i {

@@ -66,11 +66,17 @@ func (s *store) config() Config {
 func (s *store) open(t testing.TB, c Config) *Sink {
 	t.Helper()
 	sink := s.closed(t, c)
-	if err := sink.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { sink.Close(context.Background()) })
-	return sink
+	for try := 0; ; try++ { // as the pipeline does; a set that just healed may need some time to confirm
+		err := sink.Open(t.Context())
+		if err == nil {
+			return sink
+		}
+		if class, _ := pipeline.Classify(err); class != pipeline.Retryable || try == 10 {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 }
 
 func (s *store) closed(t testing.TB, c Config) *Sink {

@@ -75,10 +75,16 @@ func (s *store) sink(t testing.TB, c Config) (*Sink, *logs) {
 func (s *store) open(t testing.TB, c Config) (*Sink, *logs) {
 	t.Helper()
 	sink, l := s.sink(t, c)
-	if err := sink.Open(t.Context()); err != nil {
-		t.Fatal(err)
+	for try := 0; ; try++ { // as the pipeline does; a set that just healed may need some time to confirm
+		err := sink.Open(t.Context())
+		if err == nil {
+			return sink, l
+		}
+		if class, _ := pipeline.Classify(err); class != pipeline.Retryable || try == 10 {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond)
 	}
-	return sink, l
 }
 
 // documents are those of a collection in the order they were stored.
