@@ -39,8 +39,18 @@ func TestReplayIntoAnotherArchive(t *testing.T) {
 	r.push(msgpackList, many(30, hour.Add(2*time.Minute))...)
 	r.once(both, 0)
 	r.sluice(file, 0, "retain", "--apply") // the one joins, and has the same rows under another name
-	out, _ := r.sluice(both, 1, append([]string{"replay", "--archive", "files", "--sink", "second"}, when...)...)
-	if !strings.Contains(out, "twice") {
-		t.Errorf("rows that are there: %s", out)
+	into := append([]string{"replay", "--archive", "files", "--sink", "second"}, when...)
+	r.sluice(both, 0, into...)
+	r.sluiceJSON(both, 0, &l, "archive", "ls", "--archive", "second")
+	if len(l.Hours) != 2 || l.Hours[0].Records+l.Hours[1].Records != 260 {
+		t.Errorf("rows that are there were copied: %+v", l)
+	}
+
+	r.push(msgpackList, many(30, hour.Add(3*time.Minute))...)
+	r.once(file, 0)
+	r.sluice(file, 0, "retain", "--apply") // what it joins now is there in part
+	out, _ := r.sluice(both, 1, into...)
+	if !strings.Contains(out, "twice") && !strings.Contains(out, "in the way") {
+		t.Errorf("rows of which some are there: %s", out)
 	}
 }

@@ -84,7 +84,7 @@ func TestRedisDoesNotFillUpWhileASinkIsDown(t *testing.T) {
 		return strings.Replace(s, live, "mongodb://"+nowhere(t)+"/?replicaSet=rs0&serverSelectionTimeoutMS=200", 1)
 	})
 	p := r.start("run", "--config", down)
-	const batch, batches = 500, 70 // some 110 MB, 10 MB a second
+	const batch, batches = 500, 70 // some 110 MB, 7 MB a second
 	peak := 0
 	for i := range batches {
 		r.push(msgpackList, fat(i*batch, batch)...) // fails the test when Redis is full
@@ -94,7 +94,7 @@ func TestRedisDoesNotFillUpWhileASinkIsDown(t *testing.T) {
 			p = r.start("run", "--config", down)
 			time.Sleep(2 * time.Second) // nobody guards a Redis whose pumps are all dead
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 	}
 	t.Logf("Redis used %d of %d at most", peak, most)
 	r.until(down, "everything is claimed, most of it spooled", func(l sinkLedger) bool {

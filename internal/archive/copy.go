@@ -20,9 +20,9 @@ type Copier struct {
 	Dir      string // for one temporary file, of an object's compressed size
 }
 
-// Hour copies the objects of an hour that count. One that is there is not copied again. One whose positions the other archive
-// has in objects of other names is refused, since its rows would be there twice. done is called with the records of each object that
-// is there now, fault with what could not be copied.
+// Hour copies the objects of an hour that count. One that is there is not copied again, nor one whose rows are all there in
+// objects of other names. One of which the other archive has a part is refused, since that would be there twice. done is
+// called with the records of each object that is there now, fault with what could not be copied.
 func (c *Copier) Hour(ctx context.Context, h *Hour, done func(int64), fault func(key string, err error)) error {
 	there, err := ReadHour(ctx, c.To, c.Prefix, h.Region, h.Time)
 	if err != nil {
@@ -63,20 +63,35 @@ func (h *Hour) has(m *Manifest) (bool, error) {
 			return true, nil
 		}
 	}
+	if h.covers(m) {
+		return true, nil
+	}
 	for _, o := range h.Manifests {
 		// numbers of joined objects are each archive's own
 		if slices.Contains(m.Replaces, o.Name()) || slices.Contains(o.Replaces, m.Name()) {
 			return false, fmt.Errorf("the other archive has joined objects of its own in this hour, whose names are in the way: %s", o.Key)
 		}
-		for _, a := range o.Positions {
-			for _, b := range m.Positions {
-				if a.Lineage == b.Lineage && a.From < b.To && b.From < a.To {
-					return false, fmt.Errorf("the other archive has positions of it in %s: its rows would be there twice", o.Key)
-				}
-			}
+		if slices.ContainsFunc(o.Positions, func(r Range) bool { return slices.ContainsFunc(m.Positions, r.meets) }) {
+			return false, fmt.Errorf("the other archive has positions of it in %s: its rows would be there twice", o.Key)
 		}
 	}
 	return false, nil
+}
+
+// covers tells whether the rows of an object are all there in others, as after one of two archives joined its objects.
+func (h *Hour) covers(m *Manifest) bool {
+	records := int64(0)
+	for _, o := range h.Manifests {
+		inside := func(r Range) bool { return slices.ContainsFunc(m.Positions, r.within) }
+		if len(o.Positions) == 0 || slices.ContainsFunc(o.Positions, func(r Range) bool { return !inside(r) }) {
+			continue
+		}
+		if !o.Complete() {
+			return false
+		}
+		records += o.Records
+	}
+	return m.Complete() && records == m.Records // they are disjoint: no row counts twice in an archive
 }
 
 // one copies an object and then its manifest.
