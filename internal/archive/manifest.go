@@ -52,7 +52,9 @@ type Range struct {
 func (r Range) meets(o Range) bool { return r.Lineage == o.Lineage && r.From < o.To && o.From < r.To }
 
 // within tells whether o has all of a range.
-func (r Range) within(o Range) bool { return r.Lineage == o.Lineage && o.From <= r.From && r.To <= o.To }
+func (r Range) within(o Range) bool {
+	return r.Lineage == o.Lineage && o.From <= r.From && r.To <= o.To
+}
 
 // MaxManifest bounds a manifest's bytes.
 const MaxManifest = 4 << 20
