@@ -9,6 +9,7 @@ import (
 // callers need to look only in their loops. nil reads as the empty value of any type.
 type msgpackReader struct {
 	buf      []byte
+	text     string // buf again: what is read in place is cut from it
 	off      int
 	elements int // list and map elements seen so far
 	fail     *DecodeError
@@ -69,11 +70,12 @@ func (m *msgpackReader) uint(size uint64) uint64 {
 
 // str reads a string, str or bin, in place.
 func (m *msgpackReader) str() string {
-	b := m.buf[m.off:]
-	if len(b) > 0 && b[0]&0xe0 == mpFixStr {
-		if n := int(b[0] & 0x1f); n < len(b) {
-			m.off += 1 + n
-			return alias(b[1 : 1+n])
+	if at := m.off; at < len(m.text) {
+		if c := m.text[at]; c&0xe0 == mpFixStr {
+			if end := at + 1 + int(c&0x1f); end <= len(m.text) {
+				m.off = end
+				return m.text[at+1 : end]
+			}
 		}
 	}
 	return m.longStr()

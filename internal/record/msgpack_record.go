@@ -3,10 +3,29 @@ package record
 // decodeMsgpack fills r from a map of Go field names. Keys come in any order; unknown ones are passed over, of equal
 // ones the last counts.
 func (d *Decoder) decodeMsgpack(payload []byte, r *Record) *DecodeError {
-	m := msgpackReader{buf: payload, strings: &d.strings}
-	known := m.record(r)
+	if len(payload) == 0 {
+		return &DecodeError{What: wrongEmpty}
+	}
+	m := msgpackReader{buf: payload, text: alias(payload), strings: &d.strings}
+	known, ok := m.quickRecord(r)
+	if !ok {
+		m = msgpackReader{buf: payload, text: alias(payload), strings: &d.strings}
+		known = m.record(r, m.mapLen())
+	}
 	m.end(known)
 	return m.fail
+}
+
+// quickRecord reads a record whose fields come in the order of gateways, but perhaps for some. It is not ok when
+// the payload is no record: then all must be read again, to see what is wrong.
+func (m *msgpackReader) quickRecord(r *Record) (known int, ok bool) {
+	n := m.mapLen()
+	known = m.inOrder(r)
+	if m.fail != nil || known > n {
+		return 0, false
+	}
+	known += m.record(r, n-known)
+	return known, m.fail == nil
 }
 
 // end checks that the payload held a record and nothing else.
@@ -20,12 +39,9 @@ func (m *msgpackReader) end(known int) {
 	}
 }
 
-// record returns how many of the keys are a record's.
-func (m *msgpackReader) record(r *Record) (known int) {
-	if len(m.buf) == 0 {
-		m.failAt(0, wrongEmpty)
-	}
-	for n := m.mapLen(); n > 0 && m.fail == nil; n-- {
+// record reads n entries and returns how many of the keys are a record's.
+func (m *msgpackReader) record(r *Record, n int) (known int) {
+	for ; n > 0 && m.fail == nil; n-- {
 		key := m.str()
 		if !m.recordField(key, r) {
 			m.skip()

@@ -4,7 +4,7 @@ package record
 // Decoder does, and fails as it does.
 func DecodeUptime(payload []byte, u *Uptime) error {
 	*u = Uptime{}
-	m := msgpackReader{buf: payload}
+	m := msgpackReader{buf: payload, text: alias(payload)}
 	known := m.uptime(u)
 	m.end(known)
 	if m.fail != nil {
