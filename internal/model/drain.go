@@ -23,6 +23,7 @@ type Cfg struct {
 	NoWait, WaitOnTake, EpochSplit, CurrentEpoch, UpsertOnlyAbsent, TakeUnowed, RollupFence                      bool
 	BFast, HandOver, NoReload, Quiet, RollupTomb                                                                 bool
 	CAS                                                                                                          bool // a cursor moves only from where the pump believes it
+	Fence                                                                                                        bool // a script of before the list was leased anew changes nothing
 }
 
 type Claim struct{ ep, num, mask, base, owes, _ uint8 }
@@ -344,6 +345,9 @@ func (k *Cfg) Next(s *St, emit func(*St, string, func() string)) {
 					np.from[l], np.to[l], np.bfrom[l] = q.cur[0], q.cur[0], q.cur[1]
 					np.cfrom[l] = q.cur[2]
 					np.base[l], np.shift[l], np.rd[l], np.srv[l] = q.cl[0].base, 0, 0, s.srv
+					if z := t.zs[pi]; k.Fence && z.kind != 0 && int(z.list) == l {
+						t.zs[pi] = Script{}
+					}
 					if k.WaitOnTake {
 						np.w &^= 1 << l
 					} else {

@@ -71,6 +71,15 @@ func main() {
 			k.Claims = 1
 			k.Faults = 2
 		}), false},
+		{"v0 delayed scripts, cursors compared and set, sessions told apart", w(func(k *Cfg) {
+			k.BFast = true
+			k.R = 2
+			k.DelayedScripts = true
+			k.CAS = true
+			k.Fence = true
+			k.Claims = 1
+			k.Faults = 2
+		}), false},
 		{"v0 1 list 2 records 2 faults, cursors compared and set", w(func(k *Cfg) { k.R = 2; k.BFast = true; k.CAS = true }), false},
 		{"v1 WAIT for every claim seen, 1 record 2 faults, cursors compared and set", w(func(k *Cfg) {
 			k.BFast = true

@@ -18,6 +18,7 @@ func explore(t *testing.T, k Cfg) string {
 func TestProtocolHolds(t *testing.T) {
 	for name, k := range map[string]Cfg{
 		"two pumps, late scripts": {L: 1, R: 1, Claims: 1, Pumps: 2, Faults: 2, BFast: true, DelayedScripts: true, CAS: true},
+		"sessions told apart":     {L: 1, R: 1, Claims: 1, Pumps: 2, Faults: 2, BFast: true, DelayedScripts: true, CAS: true, Fence: true},
 		"failover":                {L: 1, R: 1, Claims: 2, Pumps: 1, Faults: 1, BFast: true, Failover: true, WaitOnTake: true, CAS: true},
 		"two lists":               {L: 2, R: 1, Claims: 1, Pumps: 1, Faults: 1, BFast: true, CAS: true},
 	} {

@@ -14,6 +14,9 @@ func (r *runner) deliver(ctx context.Context, l *lane, c Claim, index uint32, ge
 	d := &delivery{run: r, lane: l, claim: c, gen: gen, todo: []group{{from: index}}, kept: index, spooled: l.reads != l.cache}
 	for len(d.todo) > 0 {
 		if err := d.attempt(ctx); err != nil {
+			if p := d.part(); p != nil {
+				l.part = p
+			}
 			return d.kept, err
 		}
 	}
@@ -27,6 +30,25 @@ type group struct {
 	only     map[uint32]struct{}
 	step     int    // 0: all at once
 	sofar    Counts // what became of the items that are not in only any more
+	others   Counts // what the range has beside the sink's items
+}
+
+// part is a range of which the sink has taken some items, and then nothing more. It is for who gives up the rest of it; a
+// repeated delivery is of the whole.
+type part struct {
+	Settled
+	left uint64 // items that the sink has not taken
+}
+
+// part is what was delivered of the group in hand, nil if it is nothing.
+func (d *delivery) part() *part {
+	g := &d.todo[0]
+	if g.only == nil {
+		return nil
+	}
+	p := &part{left: uint64(len(g.only)), Settled: Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: g.sofar.Plus(g.others), unspooled: d.spooled}}
+	p.Counts.Effective = uint64(g.to-g.from) - p.Counts.Total() - p.left
+	return p
 }
 
 // delivery is one batch on its way.
@@ -66,6 +88,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return err
 	}
 	d.todo[0].to = out.batch.To
+	d.todo[0].others = Counts{Filtered: out.filtered, DeadLetters: out.dead, Duplicates: out.repeats}
 	reported = true
 	err = d.run.call(d.lane.hard, d.lane, &out.batch, d.gen, func(res Result) error { return d.finish(out, res) })
 	return d.outcome(ctx, out, err)
@@ -125,7 +148,7 @@ func (d *delivery) finish(out *collected, res Result) error {
 		g.only, g.step = left, 0
 		return nil
 	}
-	counts := g.sofar.Plus(Counts{Filtered: out.filtered, DeadLetters: out.dead, Duplicates: out.repeats})
+	counts := g.sofar.Plus(g.others)
 	counts.Effective = uint64(g.to-g.from) - counts.Total()
 	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, Note: res.Note, unspooled: d.spooled})
 	d.lane.note = cmp.Or(res.Note, d.lane.note)

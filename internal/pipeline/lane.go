@@ -27,6 +27,7 @@ type lane struct {
 	spool   *spooler // nil when the stream knows no spools
 	buffer  []Item   // of the batch in hand
 	note    string   // the sink's, of everything that was delivered
+	part    *part    // of a batch that a delivery ended in: it holds as long as the cursor stands there
 	passed  Position // everything below was delivered since the stream was gained or rewound, settled or not
 
 	next    atomic.Pointer[Position] // what is read next; for the cache and the status

@@ -43,7 +43,12 @@ func (l *lane) shedBatch(ctx context.Context) error {
 	if err != nil || r.To == 0 {
 		return err
 	}
-	r.Counts = Counts{Filtered: uint64(r.To - r.From), Shed: uint64(r.To - r.From)}
+	n := uint64(r.To - r.From)
+	if p := l.part; p != nil && p.Claim == r.Claim && p.From == r.From && p.To <= r.To && p.unspooled == r.unspooled {
+		r.To, r.Counts, n = p.To, p.Counts, p.left // the sink has the others
+	}
+	l.part = nil
+	r.Counts.Filtered, r.Counts.Shed = r.Counts.Filtered+n, n
 	l.log.Error("records are shed: the sink is down, and neither Redis nor the spool has room for them", "why", l.spool.stream.Short(time.Time{}),
 		"records", r.Counts.Shed, "from", Position{r.Claim, r.From}, "to", Position{r.Claim, r.To}, "claimed", r.Claimed, "place", from)
 	err = l.settler.insist(ctx, func() error {

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -99,6 +101,59 @@ func TestSpoolThatIsFullShedsItsOldest(t *testing.T) {
 		p.end(t)
 		wantShed(t, reg, sp, s, 12000, c.Shed)
 	})
+}
+
+// What the sink had taken of a batch before it went down is not counted as given up, and the letters of the batch stay letters.
+func TestOnlyWhatTheSinkHasNotIsShed(t *testing.T) {
+	for _, spooled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("from a spool %t", spooled), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				reg, sp, s, b := newRegistry(), &memSpool{name: "mem"}, newWriterSink(), &box{}
+				s.down.Store(true)
+				reg.scarce.short.Store(spooled)
+				opt := spoolOptions(b, sp, s)
+				opt.Sinks[0].Spools, opt.Sinks[0].Sheds = spooled, true
+				p := start(t, reg, opt)
+				if spooled {
+					reg.claim(p.Owes(Analytics), payloads(1000)...)
+					time.Sleep(time.Minute)
+					if c := reg.counts("s"); c.Spooled != 1000 {
+						t.Fatalf("%+v", c)
+					}
+				}
+				p.end(t)
+				took := false
+				fine := s.writer.respond
+				s.writer.respond = func(n int, b *Batch) (Result, error) {
+					if took {
+						return fine(n, b)
+					}
+					took = true
+					var p PartialError
+					for i := range b.Items[:400] {
+						p.Retry = append(p.Retry, i)
+					}
+					p.Err = errors.New("429")
+					return Result{Dead: []Dead{{Item: 500, Reason: "refused"}, {Item: 501, Reason: "refused"}}}, &p
+				}
+				sp.fail(errors.New("no space left on device"))
+				reg.scarce.short.Store(true)
+				p = start(t, reg, opt)
+				if !spooled {
+					reg.claim(p.Owes(Analytics), payloads(1000)...)
+				} else {
+					reg.claim(p.Owes(Analytics), fresh(1000, 10)...)
+				}
+				c := shedUntil(t, reg, 1)
+				if c.Shed != 400 || c.Effective != 598 || c.DeadLetters != 2 || c.Filtered != 400 || len(b.letters) != 2 {
+					t.Errorf("%+v, %d letters", c, len(b.letters))
+				}
+				s.down.Store(false)
+				time.Sleep(time.Minute)
+				p.end(t)
+			})
+		})
+	}
 }
 
 func TestSpoolThatIsFullWaitsByDefault(t *testing.T) {

@@ -470,6 +470,50 @@ func TestSpooledBatchThatIsMissingIsNotPassedOver(t *testing.T) {
 	})
 }
 
+// A batch that a crash left within a longer one, and that the next pump finds first, does not hide it.
+func TestShortBatchWithinAnotherHidesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, sp, s := newRegistry(), &memSpool{name: "mem"}, newWriterSink()
+		sid := SpoolID{"lineage", "s"}
+		s.down.Store(true)
+		reg.scarce.short.Store(true)
+		opt := spoolOptions(&box{}, sp, s)
+		opt.Batch.Records = 5000
+		p := start(t, reg, opt)
+		id := reg.claim(p.Owes(Analytics), payloads(3000)...)
+		time.Sleep(time.Minute)
+		p.end(t)
+		whole, err := sp.get(sid, Position{id, 0})
+		if err != nil || whole.To != 3000 {
+			t.Fatal(whole, err)
+		}
+		for _, from := range []uint32{300, 450} {
+			part := *whole
+			part.From, part.To, part.Elements = from, from+100, whole.Elements[from:from+100]
+			if _, err := sp.Put(t.Context(), sid, &part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reg.mu.Lock() // a third of it came back before the pump died
+		left := reg.scarce.spools["s"]
+		left.From.Index = 1000
+		reg.scarce.spools["s"] = left
+		reg.ledger["s"] = Counts{Spooled: 2000, Effective: 1000}
+		reg.mu.Unlock()
+		s.down.Store(false)
+		reg.scarce.short.Store(false)
+		p = start(t, reg, opt)
+		time.Sleep(time.Minute)
+		if st := p.SinkStatuses()[0]; strings.Contains(st.LastError, "missing") {
+			t.Errorf("status %+v", st)
+		}
+		p.end(t)
+		if c := reg.counts("s"); c != (Counts{Effective: 3000}) || s.effects() != 2000 {
+			t.Errorf("%+v, %d effects", c, s.effects())
+		}
+	})
+}
+
 // What the lease read of the spool, and of the members recorded before, counts only when replicas hold it: nothing is
 // delivered from the spool before.
 func TestSpoolWaitsForReplicas(t *testing.T) {

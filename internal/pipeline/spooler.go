@@ -25,7 +25,8 @@ type spooler struct {
 
 	left atomic.Bool // something could not be removed
 	mu   sync.Mutex
-	held []extent // read, and not removed
+	held []extent              // read, and not removed
+	back map[Position]struct{} // of starts: came back and are removed
 }
 
 // extent is where a batch lies.
@@ -39,7 +40,7 @@ func newSpooler(l *lane, places []Spool) *spooler {
 	if !ok {
 		return nil
 	}
-	return &spooler{stream: st, id: SpoolID{l.stream.ID().Lineage, l.run.name}, places: places}
+	return &spooler{back: map[Position]struct{}{}, stream: st, id: SpoolID{l.stream.ID().Lineage, l.run.name}, places: places}
 }
 
 // now is what lies in the spool.
@@ -90,24 +91,38 @@ func (s *spooler) find(ctx context.Context, p Spool, at Position) (*spooledEleme
 // known looks for a batch among those that were listed.
 func (s *spooler) known(ctx context.Context, p Spool, at Position) (*spooledElements, error) {
 	behind, _ := slices.BinarySearchFunc(s.starts, Position{at.Claim, at.Index + 1}, Position.Compare)
-	if behind > 0 {
-		e, err := s.open(ctx, p, s.starts[behind-1])
-		switch {
-		case errors.Is(err, ErrNotSpooled): // it came back and is removed
-			e = nil
-		case err != nil || e.head.Claim == at.Claim && at.Index < e.head.To:
+	// The nearest one that begins before is not always it: one that a crash left there may be shorter.
+	within := false
+	for i := behind - 1; i >= 0 && s.starts[i].Claim == at.Claim; i-- {
+		if s.came(s.starts[i]) {
+			continue
+		}
+		e, err := s.open(ctx, p, s.starts[i])
+		if errors.Is(err, ErrNotSpooled) { // so did this one
+			continue
+		}
+		if err != nil || at.Index < e.head.To {
 			return e, err
-		case e.head.Claim == at.Claim && at.Index < e.head.ClaimLen: // the next one must begin here
-			return nil, nil
+		}
+		if within = at.Index < e.head.ClaimLen; !within {
+			break // no batch holds the end of its claim
 		}
 	}
-	if behind == len(s.starts) {
+	if within || behind == len(s.starts) { // within a claim the next one must begin here
 		return nil, nil
 	}
 	if s.starts[behind].Index > 0 { // every claim is spooled from its beginning, but for the first
 		return nil, nil
 	}
 	return s.open(ctx, p, s.starts[behind])
+}
+
+// came tells whether the batch came back and is removed.
+func (s *spooler) came(start Position) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.back[start]
+	return ok
 }
 
 func (s *spooler) open(ctx context.Context, p Spool, start Position) (*spooledElements, error) {
@@ -134,6 +149,9 @@ func (s *spooler) list(ctx context.Context, p Spool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, spoolTimeout, errSpoolTimeout)
 	defer cancel()
 	s.starts = s.starts[:0]
+	s.mu.Lock()
+	clear(s.back)
+	s.mu.Unlock()
 	for start, err := range p.Starts(ctx, s.id) {
 		if err != nil {
 			return err
@@ -163,7 +181,11 @@ func (s *spooler) passed(ctx context.Context, p Position) {
 	for _, e := range done {
 		if e.place.Remove(ctx, s.id, e.start) != nil {
 			s.left.Store(true)
+			continue
 		}
+		s.mu.Lock()
+		s.back[e.start] = struct{}{}
+		s.mu.Unlock()
 	}
 }
 

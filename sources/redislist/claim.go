@@ -67,7 +67,7 @@ func (se *session) claim(ctx context.Context, sl *slot, p probe) (uint32, error)
 	if len(owed.Sinks) == 0 {
 		return 0, nil
 	}
-	c, seq, err := claim(ctx, se.c, se.src.owner(), sl.list, st.id.Lineage, st.next(), owed)
+	c, seq, err := claim(ctx, se.c, se.owner(), sl.list, st.id.Lineage, st.next(), owed)
 	var home *homeError
 	switch {
 	case err == nil:

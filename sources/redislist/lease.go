@@ -25,7 +25,7 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	}
 	third := s.cfg.Claim.Lease.D() / 3
 	sl.nextSweep = now.Add(third)
-	reg, seq, err := take(ctx, se.c, s.owner(), sl.list, newNovelty(s.epoch(sl.list.name)), wanted)
+	reg, seq, err := take(ctx, se.c, se.owner(), sl.list, newNovelty(s.epoch(sl.list.name)), wanted)
 	sl.other = false
 	var other *otherError
 	var home *homeError
@@ -70,7 +70,7 @@ func (se *session) gain(sl *slot, reg *registry, seq uint64) {
 // renew prolongs the lease; a refusal closes the stream.
 func (se *session) renew(ctx context.Context, sl *slot) error {
 	st := sl.st
-	err := renew(ctx, se.c, se.src.owner(), sl.list, st.id.Lineage, st.epoch)
+	err := renew(ctx, se.c, se.owner(), sl.list, st.id.Lineage, st.epoch)
 	switch {
 	case err == nil:
 		sl.nextRenew = time.Now().Add(se.src.cfg.Claim.Lease.D() / 3)

@@ -43,7 +43,7 @@ func (m members) Record(ctx context.Context, r pipeline.MemberRange) error {
 	if r.From.Compare(r.To) >= 0 {
 		return fmt.Errorf("record members of list %s: %s to %s is empty", st.list.name, r.From, r.To)
 	}
-	seq, err := recordMembers(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, m.sink, r)
+	seq, err := recordMembers(ctx, st.se.c, st.se.owner(), st.list, st.id.Lineage, m.sink, r)
 	if err != nil {
 		return st.refused("record members of", err)
 	}

@@ -14,7 +14,7 @@ import (
 // claimed is what a claim does to the model.
 func (m *protocol) claimed(o owner, id pipeline.ClaimID, owed pipeline.Owed) error {
 	switch {
-	case m.owner != o.token:
+	case !m.leases(o):
 		return errLost
 	case m.moved || id.Epoch != m.epochs[len(m.epochs)-1]:
 		return errEpoch
@@ -47,7 +47,7 @@ func (m *protocol) book(sink, column string, n int) {
 
 // moveCursor is what a settle does to the model.
 func (m *protocol) moveCursor(t *rapid.T, o owner, sink string, rs []pipeline.Settled) error {
-	if m.owner != o.token {
+	if !m.leases(o) {
 		return errLost
 	}
 	passed := 0
@@ -180,7 +180,7 @@ func (m *protocol) finish(t *rapid.T) {
 		if m.moved {
 			m.epochs = append(m.epochs, reg.Epoch)
 		}
-		m.moved, m.owner, m.expired = false, o.token, false
+		m.moved, m.owner, m.session, m.expired = false, o.token, o.session, false
 		if slices.ContainsFunc(m.open(), func(c *modelClaim) bool { return c.local }) {
 			m.home = o.home
 		}

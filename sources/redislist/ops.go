@@ -17,10 +17,14 @@ import (
 // owner is who leases lists, and how.
 type owner struct {
 	token    string
+	session  string // of the pump: scripts of an earlier one change nothing once it has leased the list
 	home     string
 	lease    time.Duration
 	embedded bool
 }
+
+// id is what a script knows the leasing session by.
+func (o owner) id() string { return o.token + " " + o.session }
 
 func (o owner) flag() string {
 	if o.embedded {
@@ -116,7 +120,7 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 	}
 	crash.Before("redis/take")
 	r, seq, err := e.eval(ctx, takeScript, []string{l.registry(), l.name},
-		[]string{o.token, millis(o.lease), o.home, o.flag(), nov.random, nov.lineage, want, known})
+		[]string{o.token, millis(o.lease), o.home, o.flag(), nov.random, nov.lineage, want, known, o.session})
 	crash.After("redis/take")
 	if err != nil {
 		return nil, 0, err
@@ -143,7 +147,7 @@ func take(ctx context.Context, e evaluator, o owner, l list, nov novelty, wanted
 func renew(ctx context.Context, e evaluator, o owner, l list, lineage string, epoch pipeline.Epoch) error {
 	crash.Before("redis/renew")
 	r, _, err := e.eval(ctx, renewScript, []string{l.registry()},
-		[]string{o.token, millis(o.lease), lineage, epochString(epoch), o.flag()})
+		[]string{o.id(), millis(o.lease), lineage, epochString(epoch), o.flag()})
 	crash.After("redis/renew")
 	if err == nil && r.word() != "ok" {
 		return refusal(renewScript, l.name, r)
@@ -154,7 +158,7 @@ func renew(ctx context.Context, e evaluator, o owner, l list, lineage string, ep
 // giveBack ends a lease.
 func giveBack(ctx context.Context, e evaluator, o owner, l list) error {
 	crash.Before("redis/give-back")
-	r, _, err := e.eval(ctx, giveBackScript, []string{l.registry()}, []string{o.token})
+	r, _, err := e.eval(ctx, giveBackScript, []string{l.registry()}, []string{o.id()})
 	crash.After("redis/give-back")
 	if err == nil && r.word() != "ok" {
 		return refusal(giveBackScript, l.name, r)
@@ -173,7 +177,7 @@ func claim(ctx context.Context, e evaluator, o owner, l list, lineage string, id
 	}
 	crash.Before("redis/claim")
 	r, seq, err := e.eval(ctx, claimScript, []string{l.registry(), l.name, l.claim(id)},
-		[]string{o.token, lineage, epochString(id.Epoch), strconv.FormatUint(uint64(id.Number), 10), id.String(),
+		[]string{o.id(), lineage, epochString(id.Epoch), strconv.FormatUint(uint64(id.Number), 10), id.String(),
 			owed.Key, string(owed.JSON), strings.Join(owed.Sinks, ","), home, o.flag()})
 	crash.After("redis/claim")
 	if err != nil {
@@ -201,7 +205,7 @@ func fits(owed pipeline.Owed) error {
 // when the sink is done with them.
 func settle(ctx context.Context, e evaluator, o owner, l list, lineage, sink, where string, ranges []pipeline.Settled) ([]trimmed, error) {
 	keys := []string{l.registry()}
-	args := []string{o.token, lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges)), where, o.home, noteOf(ranges)}
+	args := []string{o.id(), lineage, sink, strconv.Itoa(record.Span), strconv.Itoa(len(ranges)), where, o.home, noteOf(ranges)}
 	var sum pipeline.Counts
 	for _, r := range ranges {
 		keys = append(keys, l.claim(r.Claim))
@@ -246,7 +250,7 @@ type trimmed struct {
 // recordMembers makes a range of members durable, or finds that it is recorded already.
 func recordMembers(ctx context.Context, e evaluator, o owner, l list, lineage, sink string, m pipeline.MemberRange) (uint64, error) {
 	crash.Before("redis/members")
-	r, seq, err := e.eval(ctx, membersScript, []string{l.registry()}, []string{o.token, lineage, sink, membersString(m)})
+	r, seq, err := e.eval(ctx, membersScript, []string{l.registry()}, []string{o.id(), lineage, sink, membersString(m)})
 	crash.After("redis/members")
 	switch {
 	case err != nil:

@@ -3,6 +3,7 @@ package redislist
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -372,5 +373,60 @@ func TestNoteIsSetWithTheCursor(t *testing.T) {
 		if got := b.take(b.a).Notes["s"]; got != s.want {
 			t.Fatalf("after %+v the note is %q, want %q", s.r, got, s.want)
 		}
+	}
+}
+
+// What a pump sent before its connection broke arrives when it has leased the list anew, with the same token: nothing of it
+// counts, since the new session has read the registry without it.
+func TestLateScriptsOfTheSessionBeforeChangeNothing(t *testing.T) {
+	b := newBench(t)
+	before, now := b.a, b.a
+	before.session, now.session = "1", "2"
+	b.r.push(b.l.name, 0, 10)
+	reg := b.take(before)
+	c := b.claim(before, reg, owing("x"))
+	b.r.push(b.l.name, 10, 5)
+	b.take(now)
+	want := b.r.do("HGETALL", b.l.registry())
+	all := pipeline.Position{Claim: c.ID, Index: c.Len}
+	for what, late := range map[string]func() error{
+		"claim": func() error {
+			_, _, err := claim(b.ctx(), b.c, before, b.l, reg.Lineage, next(reg), owing("x"))
+			return err
+		},
+		"settle": func() error {
+			_, err := b.settle(before, reg, "x", rng(c.ID, 0, c.Len))
+			return err
+		},
+		"settle into the spool": func() error {
+			_, err := settle(b.ctx(), b.c, before, b.l, reg.Lineage, "x", "s3://b/", []pipeline.Settled{rng(c.ID, 0, c.Len)})
+			return err
+		},
+		"members": func() error {
+			_, err := recordMembers(b.ctx(), b.c, before, b.l, reg.Lineage, "x", pipeline.MemberRange{From: pipeline.Position{Claim: c.ID}, To: all})
+			return err
+		},
+		"unspool": func() error {
+			_, err := unspool(b.ctx(), b.c, before, b.l, reg.Lineage, "x", pipeline.Position{Claim: c.ID}, []pipeline.Settled{rng(c.ID, 0, c.Len)})
+			return err
+		},
+		"renew":     func() error { return renew(b.ctx(), b.c, before, b.l, reg.Lineage, reg.Epoch) },
+		"give back": func() error { return giveBack(b.ctx(), b.c, before, b.l) },
+	} {
+		if err := late(); !errors.Is(err, errLost) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	got := b.r.do("HGETALL", b.l.registry())
+	a, _ := want.AsStrMap()
+	z, _ := got.AsStrMap()
+	if !maps.Equal(a, z) {
+		t.Errorf("the registry was %v and is %v", a, z)
+	}
+	if n := b.r.int("LLEN", b.l.name); n != 5 {
+		t.Errorf("%d records wait, want 5", n)
+	}
+	if _, err := b.settle(now, reg, "x", rng(c.ID, 0, c.Len)); err != nil {
+		t.Error(err)
 	}
 }

@@ -73,7 +73,7 @@ func readProbe(rs []result) (p probe, err error) {
 		return p, fmt.Errorf("TYPE: %w", err)
 	}
 	n, err := rs[1].ToInt64()
-	if redirected(err, "ASK") != "" {
+	if err != nil && !serverError(err, "WRONGTYPE") { // of any other answer nobody knows that the list is empty
 		return p, fmt.Errorf("LLEN: %w", err)
 	}
 	ttl, err := rs[2].ToInt64()

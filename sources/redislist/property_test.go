@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -57,13 +58,16 @@ type protocol struct {
 
 	exists  bool // the registry
 	owner   string
+	session string // that leases
 	expired bool
 	home    string
 	n       uint32
 	moved   bool // the server's identity is another than the registry knows
 	epochs  []pipeline.Epoch
-	claims  []*modelClaim
-	spools  map[string]modelSpool
+
+	sessions int // that there were
+	claims   []*modelClaim
+	spools   map[string]modelSpool
 
 	settled map[string]map[int]bool // by sink
 	ledger  map[string]map[string]uint64
@@ -85,6 +89,9 @@ type pump struct {
 	reg    *registry
 	spools map[string]modelSpool
 }
+
+// leases tells whether scripts of an owner's session are heard.
+func (m *protocol) leases(o owner) bool { return m.owner == o.token && m.session == o.session }
 
 func (m *protocol) ctx() context.Context { return context.Background() }
 
@@ -119,6 +126,10 @@ func (m *protocol) push(t *rapid.T) {
 
 func (m *protocol) take(t *rapid.T) {
 	p := m.pump(t)
+	if rapid.Bool().Draw(t, "connects anew") { // whatever it sent before comes late from now on
+		m.sessions++
+		p.session = strconv.Itoa(m.sessions)
+	}
 	reg, _, err := take(m.ctx(), m.b.c, p.owner, m.b.l, newNovelty(pipeline.Epoch{}), true)
 	var want error
 	switch {
@@ -143,7 +154,7 @@ func (m *protocol) take(t *rapid.T) {
 		}
 		m.epochs = append(m.epochs, reg.Epoch)
 	}
-	m.exists, m.moved, m.owner, m.expired = true, false, p.token, false
+	m.exists, m.moved, m.owner, m.session, m.expired = true, false, p.token, p.session, false
 	if p.reg == nil || rapid.IntRange(0, 2).Draw(t, "old memory") > 0 {
 		p.reg = reg
 	}
@@ -268,7 +279,7 @@ func (m *protocol) repeat(t *rapid.T) {
 func (m *protocol) giveBack(t *rapid.T) {
 	p := m.pump(t)
 	var want error
-	if m.owner != p.token {
+	if !m.leases(p.owner) {
 		want = errLost
 	}
 	if err := giveBack(m.ctx(), m.b.c, p.owner, m.b.l); !sameKind(err, want) {

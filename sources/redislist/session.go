@@ -27,6 +27,7 @@ const (
 // that history went back.
 type session struct {
 	src     *Source
+	id      string // random: what scripts are told apart by from those of the sessions before
 	log     *slog.Logger
 	shard   *shard
 	c       *control
@@ -64,7 +65,7 @@ func (s *Source) runSession(ctx context.Context, drain pipeline.Drain, at place)
 	}
 	defer c.close()
 	se := &session{
-		src: s, log: s.log, shard: at.shard, c: c, drain: drain, pool: newReadPool(s.dialer, c.addr, s.deps.MaxElement),
+		src: s, id: chance(8), log: s.log, shard: at.shard, c: c, drain: drain, pool: newReadPool(s.dialer, c.addr, s.deps.MaxElement),
 		written: make(chan struct{}, 1), streams: map[string]*stream{}, coveredMore: make(chan struct{}),
 	}
 	defer se.asked.close()
@@ -90,6 +91,12 @@ func (s *Source) runSession(ctx context.Context, drain pipeline.Drain, at place)
 	cancel()
 	wg.Wait()
 	return ok, err
+}
+
+// owner is who leases lists in this session.
+func (se *session) owner() owner {
+	s := se.src
+	return owner{token: s.deps.Token, session: se.id, home: s.deps.Home, lease: s.cfg.Claim.Lease.D(), embedded: s.cfg.Embedded}
 }
 
 // loginError marks what only an operator can cure.
@@ -283,7 +290,7 @@ func (se *session) end(why error) {
 		ours := sl.st.failed() == nil
 		sl.st.close(why)
 		if ours && !se.c.failed() && ctx.Err() == nil {
-			if err := giveBack(ctx, se.c, se.src.owner(), sl.list); err != nil && !errors.Is(err, errLost) {
+			if err := giveBack(ctx, se.c, se.owner(), sl.list); err != nil && !errors.Is(err, errLost) {
 				se.log.Warn("a lease could not be given back, it will expire", "list", sl.list.name, "err", err)
 			}
 		}

@@ -94,10 +94,6 @@ func (s *Source) Lists() []string {
 	return names
 }
 
-func (s *Source) owner() owner {
-	return owner{token: s.deps.Token, home: s.deps.Home, lease: s.cfg.Claim.Lease.D(), embedded: s.cfg.Embedded}
-}
-
 // StopClaiming makes the source claim and lease nothing more, while the streams it handed over go on: the first step of
 // a shutdown. It may be called often, and before Run.
 func (s *Source) StopClaiming() { s.stopped.Store(true) }
@@ -158,7 +154,7 @@ func (s *Source) GiveBack(ps pipeline.Stream) {
 	st.close(errors.New("given back"))
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	if err := giveBack(ctx, st.se.c, s.owner(), st.list); err != nil && !errors.Is(err, errLost) {
+	if err := giveBack(ctx, st.se.c, st.se.owner(), st.list); err != nil && !errors.Is(err, errLost) {
 		s.log.Warn("a lease could not be given back, it will expire", "list", st.list.name, "err", err)
 	}
 }

@@ -65,7 +65,7 @@ func (st *stream) unspool(ctx context.Context, sink string, ranges []pipeline.Se
 	case first.Compare(s.From) < 0 || end.Compare(s.To) > 0:
 		return 0, st.refused("unspool", errStale)
 	}
-	seq, err := unspool(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, sink, s.From, ranges)
+	seq, err := unspool(ctx, st.se.c, st.se.owner(), st.list, st.id.Lineage, sink, s.From, ranges)
 	if err != nil {
 		return 0, st.refused("unspool", err)
 	}
@@ -86,7 +86,7 @@ func unspool(ctx context.Context, e evaluator, o owner, l list, lineage, sink st
 	for _, r := range ranges {
 		sum = addCounts(sum, r.Counts)
 	}
-	args := []string{o.token, lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10), noteOf(ranges)}
+	args := []string{o.id(), lineage, sink, from.String(), endOf(ranges).String(), strconv.FormatUint(sum.Total(), 10), noteOf(ranges)}
 	crash.Before("redis/unspool")
 	r, seq, err := e.eval(ctx, unspoolScript, []string{l.registry()}, appendShed(appendCounts(args, sum), ranges))
 	crash.After("redis/unspool")

@@ -77,7 +77,7 @@ func (m *protocol) moveToSpool(o owner, sink string, r pipeline.Settled) error {
 	c := m.find(r.Claim)
 	sp, ok := m.spools[sink]
 	switch {
-	case m.owner != o.token:
+	case !m.leases(o):
 		return errLost
 	case c == nil:
 		return nil
@@ -153,7 +153,7 @@ func (m *protocol) takeFromSpool(t *rapid.T, o owner, sink string, before pipeli
 	end := endOf(rs)
 	sp, ok := m.spools[sink]
 	switch {
-	case m.owner != o.token:
+	case !m.leases(o):
 		return errLost
 	case !ok || end.Compare(sp.from) <= 0:
 		return nil

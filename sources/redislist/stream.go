@@ -192,7 +192,7 @@ func (st *stream) settle(ctx context.Context, sink, where string, ranges []pipel
 	if len(ranges) == 0 {
 		return nil
 	}
-	out, err := settle(ctx, st.se.c, st.se.src.owner(), st.list, st.id.Lineage, sink, where, ranges)
+	out, err := settle(ctx, st.se.c, st.se.owner(), st.list, st.id.Lineage, sink, where, ranges)
 	if err == nil && out == nil && where != "" {
 		err = errStale // another moved the cursor, and not into this spool
 	}

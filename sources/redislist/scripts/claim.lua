@@ -1,7 +1,7 @@
--- KEYS registry, list, claim. ARGV token, lineage, epoch, number, claim's name, shape key, shape, sinks, state directory or
+-- KEYS registry, list, claim. ARGV token and session, lineage, epoch, number, claim's name, shape key, shape, sinks, state directory or
 -- empty when no sink is local, embedded.
 local h = redis.call('HMGET', reg, 'owner', 'lineage', 'epoch', 'ids', 'n', 'home')
-if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
+if not mine(h[1], ARGV[1]) or h[2] ~= ARGV[2] then return {'lost'} end
 local id, why, e = identity(ARGV[10])
 if not id then return {why, e} end
 if h[3] ~= ARGV[3] or h[4] ~= id then return {'epoch'} end

@@ -1,4 +1,4 @@
--- KEYS registry. ARGV token.
-if redis.call('HGET', reg, 'owner') ~= ARGV[1] then return {'lost'} end
-redis.call('HDEL', reg, 'owner', 'until')
+-- KEYS registry. ARGV token and session.
+if not mine(redis.call('HGET', reg, 'owner'), ARGV[1]) then return {'lost'} end
+redis.call('HDEL', reg, 'owner', 'session', 'until')
 return {'ok'}

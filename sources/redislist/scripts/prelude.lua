@@ -2,6 +2,12 @@
 local reg = KEYS[1]
 redis.call('HDEL', reg, '-')
 
+-- mine tells whether a script, which comes with `token session`, is from the session that leases the list. What a pump had sent
+-- before its connection broke may arrive after it has leased the list anew: it must not change what was read by then.
+local function mine(owner, id)
+  return owner and owner .. ' ' .. (redis.call('HGET', reg, 'session') or '') == id
+end
+
 local function int(x) return string.format('%.0f', x) end
 
 local function now()

@@ -1,7 +1,7 @@
--- KEYS registry, a claim for each range. ARGV token, lineage, sink, span, number of ranges, the spool that the ranges lie in
+-- KEYS registry, a claim for each range. ARGV token and session, lineage, sink, span, number of ranges, the spool that the ranges lie in
 -- now or empty, state directory, the sink's note or empty, then (claim, from, to) of each range, then (column, count) pairs.
 local h = redis.call('HMGET', reg, 'owner', 'lineage', 'home')
-if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
+if not mine(h[1], ARGV[1]) or h[2] ~= ARGV[2] then return {'lost'} end
 local sink, span, n = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local where = ARGV[6]
 local loc = string.sub(where, 1, 4) == 'dir:'

@@ -1,5 +1,5 @@
 -- KEYS registry, list. ARGV token, lease in ms, state directory, embedded, random hex, lineage if new, list is wanted,
--- newest epoch that is known or empty.
+-- newest epoch that is known or empty, session.
 local t = now()
 local kind = redis.call('TYPE', KEYS[2])
 kind = type(kind) == 'table' and kind.ok or kind
@@ -41,5 +41,6 @@ if h[6] ~= id or known > last then -- another server, or this one as it was befo
 end
 if loc and not h[4] then redis.call('HSET', reg, 'home', ARGV[3]) end
 redis.call('HSET', reg, 'owner', ARGV[1])
+redis.call('HSET', reg, 'session', ARGV[9])
 redis.call('HSET', reg, 'until', int(t + tonumber(ARGV[2])))
 return {'taken', int(t), redis.call('HGETALL', reg)}

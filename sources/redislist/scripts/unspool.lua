@@ -1,7 +1,7 @@
--- KEYS registry. ARGV token, lineage, sink, position of what lies first in the spool, that up to which it is done with, number
+-- KEYS registry. ARGV token and session, lineage, sink, position of what lies first in the spool, that up to which it is done with, number
 -- of records between them, the sink's note or empty, then (column, count) pairs of what became of them.
 local h = redis.call('HMGET', reg, 'owner', 'lineage')
-if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {'lost'} end
+if not mine(h[1], ARGV[1]) or h[2] ~= ARGV[2] then return {'lost'} end
 local sink, before, after = ARGV[3], ARGV[4], ARGV[5]
 local from, to, where = spool(sink)
 if not from or reached(after, from) then return {'done'} end
