@@ -48,6 +48,11 @@ func (r *replayer) copyInto(ctx context.Context, name string) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	counts := &archivesource.Counts{}
 	r.result.Sinks[name] = counts
+	sources, err := onlookingSources(r.cfg, r.log)
+	if err != nil {
+		return err
+	}
+	owing, patience := &debts{sources: sources, sink: name}, r.request.o.timeout
 	var all int64
 	c := format.Copier{From: r.archive.raw.Store, To: to.raw.Store, Prefix: to.Prefix, Dir: dir}
 	for h, err := range r.archive.Hours(ctx, r.request.From, r.request.To) {
@@ -60,6 +65,13 @@ func (r *replayer) copyInto(ctx context.Context, name string) (err error) {
 		for _, m := range h.Manifests {
 			all += m.Records
 		}
+		var late []*format.Manifest
+		if h.Manifests, late, err = owing.paid(ctx, h.Manifests, &patience); err != nil {
+			return err
+		}
+		for _, m := range late {
+			r.fault(&archivesource.Unreadable{Object: m.Key, Err: errStillOwed})
+		}
 		err = c.Hour(ctx, &h, func(n int64) { counts.Written += n; r.showMoved(n) },
 			func(key string, err error) { r.fault(&archivesource.Unreadable{Object: key, Err: err}) })
 		if err != nil {
@@ -69,6 +81,9 @@ func (r *replayer) copyInto(ctx context.Context, name string) (err error) {
 	r.result.Records = max(r.result.Records, all)
 	return nil
 }
+
+// errStillOwed says why an object is not copied.
+var errStillOwed = errors.New("the other archive's own sink still is to get records of it, from Redis or its spool: they would be there twice; let a pump deliver them, or sluice release them, then go on")
 
 // openTarget opens an archive that is copied into; a directory is made if it is not there.
 func openTarget(ctx context.Context, cfg *config.Config, name string) (*openArchive, error) {

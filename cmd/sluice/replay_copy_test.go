@@ -54,3 +54,39 @@ func TestReplayIntoAnotherArchive(t *testing.T) {
 		t.Errorf("rows of which some are there: %s", out)
 	}
 }
+
+// TestCopyWaitsForWhatASinkIsOwed: what the other archive's own sink still is to get is not copied before.
+func TestCopyWaitsForWhatASinkIsOwed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).withFiles()
+	r.sink("second", "csv", "dir: "+filepath.Join(r.dir, "second")+", object: {max_age: 10m}")
+	hour := time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour)
+	r.push(msgpackList, many(100, hour)...)
+	both := r.file(nil)
+	p := r.start("run", "--config", both)
+	manifests := filepath.Join(r.filesDir(), "region=*", "dt=*", "hour=*", "*.manifest.json")
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		found, err := filepath.Glob(manifests)
+		if err != nil || len(found) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing was archived:\n%s", p.Stderr())
+		}
+	}
+	p.Kill() // the other sink still gathers
+	into := append([]string{"--archive", "files", "--sink", "second", "--timeout", "1s"}, span(hour, hour.Add(time.Hour))...)
+	res := r.replay(both, 1, into...)
+	if res.Sinks["second"].Written != 0 || res.Corrupt.Count == 0 || !strings.Contains(res.Corrupt.Named[0].Error, "still is to get") {
+		t.Errorf("%+v %+v", res, res.Sinks["second"])
+	}
+	r.once(both, 0)
+	if res := r.replay(both, 0, into...); res.Sinks["second"].Written != 100 {
+		t.Errorf("%+v %+v", res, res.Sinks["second"])
+	}
+	var l listing
+	r.sluiceJSON(both, 0, &l, "archive", "ls", "--archive", "second")
+	if len(l.Hours) != 1 || l.Hours[0].Records != 100 {
+		t.Errorf("%+v", l)
+	}
+}

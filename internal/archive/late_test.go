@@ -57,3 +57,51 @@ func TestLateManifestTakesNothingAway(t *testing.T) {
 	h.sweep()
 	h.check("at the end")
 }
+
+// TestSpooledRangeComesBackAfterJoining: an hour is joined while a batch of it lies in the archive sink's own spool. Whether its
+// range was in the store already, in part or not at all, its rows count once.
+func TestSpooledRangeComesBackAfterJoining(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		h := newHoard(t)
+		h.add(lineages[0], 3)
+		h.add(lineages[1], 3)
+		reg := h.regs[lineages[0]]
+		deliver := func() {
+			o := small(t)
+			o.Layout.Compression = None
+			g := gathererOver(t, h.s, o)
+			b := batchOf(reg, g, 1, 3, 6, sameHour)
+			b.Stream.Lineage = lineages[0]
+			mustAdd(t, g, b)
+			if _, err := g.Flush(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := func() {
+			for i := uint32(3); i < 6; i++ {
+				h.want[lineages[0]+position(1, i).String()] = true
+			}
+		}
+		if stored { // the crash came before it was settled
+			deliver()
+			want()
+		}
+		if err := h.compact(h.s); err != nil {
+			t.Fatal(err)
+		}
+		h.check("joined")
+		h.sweep()
+		deliver()
+		want()
+		h.check("come back")
+		if err := h.compact(h.s); err != nil {
+			t.Fatal(err)
+		}
+		h.check("joined again")
+		h.sweep()
+		h.check("at the end")
+		if n := len(h.hour().Manifests); n != 1 {
+			t.Errorf("%d objects are left", n)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,10 +30,17 @@ type Archive struct {
 	Waiting int // old objects, and manifests, that are not old enough to be deleted, as Plan found
 }
 
-// judge decides about one row.
-func (a *Archive) judge(r *archive.Row) archive.Fate {
+// judge decides about one row. One on hold stays, whatever the plan knew of it: rows come late. It is noted in met.
+func (a *Archive) judge(r *archive.Row, met *[]string) archive.Fate {
+	if !a.Person.Takes(r.Record) {
+		return archive.Keep
+	}
+	hold := a.Person.Held(r.Record.OrgID, r.Record.TimeStamp)
 	switch {
-	case !a.Person.Takes(r.Record):
+	case hold != nil:
+		if name := hold.String(); !slices.Contains(*met, name) {
+			*met = append(*met, name)
+		}
 		return archive.Keep
 	case a.Person.Anonymise:
 		Anonymise(r.Record)
@@ -128,7 +136,12 @@ func (a *Archive) Do(ctx context.Context, act *plan.Action, done func(int64)) er
 	if act.Verb == plan.DeleteReplaced {
 		return a.sweep(ctx, act, region)
 	}
-	return a.rewriter().Rewrite(ctx, region, act.From, a.judge, done)
+	var met []string
+	judge := func(r *archive.Row) archive.Fate { return a.judge(r, &met) }
+	if err := a.rewriter().Rewrite(ctx, region, act.From, judge, done); err != nil {
+		return err
+	}
+	return NewHeldError(met)
 }
 
 func (a *Archive) sweep(ctx context.Context, act *plan.Action, region string) error {

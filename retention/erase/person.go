@@ -63,6 +63,21 @@ func (p *Person) Held(org string, t time.Time) *plan.Hold {
 	return nil
 }
 
+// HeldError says that records on hold were met while others were taken out. They stay as they are.
+type HeldError struct{ Holds []string }
+
+func (e *HeldError) Error() string {
+	return "records that are on hold came since the plan was made, and stay: " + strings.Join(e.Holds, "; ")
+}
+
+// NewHeldError is nil if no hold was met.
+func NewHeldError(holds []string) error {
+	if len(holds) == 0 {
+		return nil
+	}
+	return &HeldError{holds}
+}
+
 // Verb is what is done.
 func (p *Person) Verb() plan.Verb {
 	if p.Anonymise {

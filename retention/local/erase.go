@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver
@@ -82,29 +83,50 @@ func (e *Eraser) Plan(ctx context.Context) ([]plan.Action, error) {
 	if a.Records == 0 {
 		return nil, nil
 	}
-	for _, h := range e.Person.Holds {
-		c, more := cond, append([]any{}, args...)
-		if h.Org != "*" {
-			c, more = c+" AND org = ?", append(more, h.Org)
-		}
-		if !h.From.IsZero() {
-			c, more = c+" AND time_ms >= ?", append(more, h.From.UnixMilli())
-		}
-		if !h.To.IsZero() {
-			c, more = c+" AND time_ms < ?", append(more, h.To.UnixMilli())
-		}
+	var err error
+	a.HeldBy, err = e.held(ctx, e.db)
+	return []plan.Action{a}, err
+}
+
+// under is the condition for what a hold covers.
+func under(h *plan.Hold) (string, []any) {
+	cond, args := "1", []any(nil)
+	if h.Org != "*" {
+		cond, args = cond+" AND org = ?", append(args, h.Org)
+	}
+	if !h.From.IsZero() {
+		cond, args = cond+" AND time_ms >= ?", append(args, h.From.UnixMilli())
+	}
+	if !h.To.IsZero() {
+		cond, args = cond+" AND time_ms < ?", append(args, h.To.UnixMilli())
+	}
+	return cond, args
+}
+
+// querier is the file, or a transaction in it.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// held tells which holds cover some of the person's recent records.
+func (e *Eraser) held(ctx context.Context, in querier) (out []string, err error) {
+	cond, args := e.where()
+	for i := range e.Person.Holds {
+		h := &e.Person.Holds[i]
+		c, more := under(h)
 		var n int64
-		if err := e.db.QueryRowContext(ctx, "SELECT count(*) FROM recent WHERE "+c, more...).Scan(&n); err != nil {
+		if err := in.QueryRowContext(ctx, "SELECT count(*) FROM recent WHERE "+cond+" AND "+c, append(slices.Clone(args), more...)...).Scan(&n); err != nil {
 			return nil, fmt.Errorf("count records: %w", err)
 		}
 		if n > 0 {
-			a.HeldBy = append(a.HeldBy, h.String())
+			out = append(out, h.String())
 		}
 	}
-	return []plan.Action{a}, nil
+	return out, nil
 }
 
-// Do does an action of a plan, in one transaction; to do it again changes nothing. Counters and labels of the keys go when
+// Do does an action of a plan, in one transaction; to do it again changes nothing. When records on hold came since the plan
+// was made, nothing is done. Counters and labels of the keys go when
 // keys alone are meant; what they add to totals stays.
 func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
 	tx, err := e.db.BeginTx(ctx, nil)
@@ -112,6 +134,13 @@ func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error
 		return fmt.Errorf("%s records: %w", a.Verb, err)
 	}
 	defer func() { _ = tx.Rollback() }() // no effect after a commit
+	held, err := e.held(ctx, tx)
+	if err == nil {
+		err = erase.NewHeldError(held)
+	}
+	if err != nil {
+		return err
+	}
 	cond, args := e.where()
 	statement := "DELETE FROM recent WHERE " + cond
 	if a.Verb == plan.Anonymise {

@@ -99,11 +99,41 @@ func (e *Eraser) held(ctx context.Context, name string) (out []string, err error
 	return out, nil
 }
 
-// Do does an action of a plan; to do it again changes nothing.
+// free is the filter of the person's records that are on no hold.
+func (e *Eraser) free() bson.D {
+	var held bson.A
+	for _, h := range e.Person.Holds {
+		of := span(h.From, h.To)
+		if h.Org != "*" {
+			of = append(of, bson.E{Key: "orgid", Value: h.Org})
+		}
+		if len(of) == 0 {
+			of = bson.D{{Key: "_id", Value: bson.D{{Key: "$exists", Value: true}}}} // everything
+		}
+		held = append(held, of)
+	}
+	if len(held) == 0 {
+		return e.whose()
+	}
+	return append(e.whose(), bson.E{Key: "$nor", Value: held})
+}
+
+// Do does an action of a plan; to do it again changes nothing. What is on hold stays, also if it came after the plan.
 func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
+	if err := e.do(ctx, a, done); err != nil {
+		return err
+	}
+	held, err := e.held(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	return erase.NewHeldError(held)
+}
+
+func (e *Eraser) do(ctx context.Context, a *plan.Action, done func(int64)) error {
 	coll := e.db.Collection(a.Target)
 	if a.Verb == plan.Erase {
-		return deleteAll(ctx, coll, e.whose(), nil, &e.pace, done)
+		return deleteAll(ctx, coll, e.free(), nil, &e.pace, done)
 	}
 	empty := bson.D{{Key: "apikey", Value: erase.Nobody}}
 	for _, field := range []string{"alias", "oauthid", "ipaddress", "useragent", "rawrequest", "rawresponse"} {
@@ -112,7 +142,7 @@ func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error
 	change := bson.D{{Key: "$set", Value: empty}, {Key: "$unset", Value: bson.D{{Key: "geo.city", Value: ""}, {Key: "geo.location", Value: ""}}},
 		{Key: "$pull", Value: bson.D{{Key: "tags", Value: bson.D{{Key: "$regex", Value: "^key-"}}}}}}
 	crash.Before("erase/anonymise-documents")
-	res, err := coll.UpdateMany(ctx, e.whose(), change)
+	res, err := coll.UpdateMany(ctx, e.free(), change)
 	crash.After("erase/anonymise-documents")
 	if err != nil {
 		return fmt.Errorf("anonymise documents of %s: %w", a.Target, mongo.Classify(err))

@@ -74,22 +74,45 @@ func (e *Eraser) Plan(ctx context.Context) (out []plan.Action, err error) {
 		if a.Records == 0 {
 			continue
 		}
-		for _, h := range e.Person.Holds {
-			more := between(h.From, h.To)
-			if h.Org != "*" {
-				more = append(more, map[string]any{"term": map[string]any{"org_id": h.Org}})
-			}
-			n, err := e.count(ctx, x.Name, e.whose(more...))
-			if err != nil {
-				return nil, err
-			}
-			if n > 0 {
-				a.HeldBy = append(a.HeldBy, h.String())
-			}
+		if a.HeldBy, err = e.held(ctx, x.Name); err != nil {
+			return nil, err
 		}
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// under are the conditions of what a hold covers.
+func under(h *plan.Hold) []any {
+	out := between(h.From, h.To)
+	if h.Org != "*" {
+		out = append(out, map[string]any{"term": map[string]any{"org_id": h.Org}})
+	}
+	return out
+}
+
+// held tells which holds cover some of the person's documents of an index.
+func (e *Eraser) held(ctx context.Context, name string) (out []string, err error) {
+	for i := range e.Person.Holds {
+		h := &e.Person.Holds[i]
+		n, err := e.count(ctx, name, e.whose(under(h)...))
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			out = append(out, h.String())
+		}
+	}
+	return out, nil
+}
+
+// free is the query for the person's documents that are on no hold.
+func (e *Eraser) free() map[string]any {
+	var held []any
+	for i := range e.Person.Holds {
+		held = append(held, map[string]any{"bool": map[string]any{"filter": under(&e.Person.Holds[i])}})
+	}
+	return map[string]any{"bool": map[string]any{"filter": []any{e.whose()}, "must_not": held}}
 }
 
 func (e *Eraser) count(ctx context.Context, name string, query map[string]any) (int64, error) {
@@ -107,12 +130,24 @@ const anonymise = `ctx._source.api_key = params.nobody;
 for (f in ['alias', 'oauth_id', 'ip_address', 'user_agent', 'raw_request', 'raw_response', 'geo']) { ctx._source.remove(f); }
 if (ctx._source.tags instanceof List) { ctx._source.tags.removeIf(t -> t.toString().startsWith('key-')); }`
 
-// Do does an action of a plan; to do it again changes nothing. The cluster does it in a task of its own, at a rate.
+// Do does an action of a plan; to do it again changes nothing. What is on hold stays, also if it came after the plan.
 func (e *Eraser) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
+	if err := e.do(ctx, a, done); err != nil {
+		return err
+	}
+	held, err := e.held(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	return erase.NewHeldError(held)
+}
+
+// do lets the cluster do it, in a task of its own and at a rate.
+func (e *Eraser) do(ctx context.Context, a *plan.Action, done func(int64)) error {
 	if _, _, ok := e.admin.Span(a.Target); !ok {
 		return fmt.Errorf("%s is no index of the pattern %s", a.Target, e.o.Config.Index)
 	}
-	body := map[string]any{"query": e.whose()}
+	body := map[string]any{"query": e.free()}
 	verb := "_delete_by_query"
 	if a.Verb == plan.Anonymise {
 		verb = "_update_by_query"
