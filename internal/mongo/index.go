@@ -35,12 +35,15 @@ func (x Index) options() bson.D {
 	return o
 }
 
-// command makes the one index: together, one that cannot be made would keep the others from being made. background
-// spares servers before 4.2 a lock; later ones ignore it.
-func (x Index) command(collection string) bson.D {
-	spec := append(bson.D{{Key: "key", Value: x.Key}}, x.options()...)
-	spec = append(spec, bson.E{Key: "background", Value: true})
-	return bson.D{{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: bson.A{spec}}}
+// createIndexes is the command that makes indexes: all or none. background spares servers before 4.2 a lock; later ones
+// ignore it.
+func createIndexes(collection string, want ...Index) bson.D {
+	specs := make(bson.A, len(want))
+	for i, x := range want {
+		spec := append(bson.D{{Key: "key", Value: x.Key}}, x.options()...)
+		specs[i] = append(spec, bson.E{Key: "background", Value: true})
+	}
+	return bson.D{{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: specs}}
 }
 
 // shell is what an administrator types to make it.
@@ -79,13 +82,17 @@ func (m *MissingIndexes) Error() string {
 // RunCommand runs a command in a database.
 type RunCommand func(ctx context.Context, db *driver.Database, command bson.D) error
 
-// MakeIndexes makes each index that is not there. One that cannot be made, since another with that name or key is in the
+// MakeIndexes makes the indexes that are not there: all at once, which ten thousand new collections want, and each by itself when
+// that is refused, so that one that cannot be made does not keep the others from being made. One that cannot be made, since another with that name or key is in the
 // way, is logged with the cure. A *MissingIndexes error says that the user may not make what is missing; an error with
 // CodeInvalidNamespace, that there can be no such collection. Others may pass.
 func MakeIndexes(ctx context.Context, db *driver.Database, collection string, want []Index, make RunCommand, log *slog.Logger) error {
+	if make(ctx, db, createIndexes(collection, want...)) == nil {
+		return nil
+	}
 	var denied []Index
 	for _, x := range want {
-		err := make(ctx, db, x.command(collection))
+		err := make(ctx, db, createIndexes(collection, x))
 		switch code := Code(err); {
 		case err == nil:
 		case code == codeUnauthorized:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,7 +34,7 @@ type running struct {
 type skip struct{ pkg, test, why string }
 
 type finished struct {
-	pkg     string
+	name    string
 	elapsed time.Duration
 }
 
@@ -44,7 +45,7 @@ type results struct {
 	packages             map[string]*running
 	passed, failedTests  int
 	skipped              []skip
-	good                 []finished
+	good, tests          []finished
 	badPackages, without []string
 	brokenBuilds         []string
 }
@@ -117,6 +118,9 @@ func (r *results) testEnded(p *running, e event) {
 	default:
 		return // pause, cont, bench
 	}
+	if !strings.Contains(e.Test, "/") {
+		r.tests = append(r.tests, finished{e.Package + " " + e.Test, seconds(e.Elapsed)})
+	}
 	delete(p.open, e.Test)
 }
 
@@ -125,8 +129,7 @@ func (r *results) packageEnded(p *running, e event) {
 	delete(r.packages, e.Package)
 	switch e.Action {
 	case "pass":
-		took := time.Duration(e.Elapsed * float64(time.Second))
-		r.good = append(r.good, finished{e.Package, took})
+		r.good = append(r.good, finished{e.Package, seconds(e.Elapsed)})
 	case "fail":
 		r.badPackages = append(r.badPackages, e.Package)
 	case "skip":
@@ -160,18 +163,26 @@ func isMarker(text string) bool {
 	return strings.HasPrefix(text, "=== ")
 }
 
-// slowest is how many packages the summary names by their time.
-const slowest = 3
+// slowest is how many packages, and as many tests, the summary names by their time.
+const slowest = 5
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// printSlowest names those that took longest.
+func printSlowest(b *strings.Builder, all []finished) {
+	slices.SortStableFunc(all, func(x, y finished) int { return cmp.Compare(y.elapsed, x.elapsed) })
+	for _, f := range all[:min(slowest, len(all))] {
+		fmt.Fprintf(b, "  %6.1fs %s\n", f.elapsed.Seconds(), f.name)
+	}
+}
 
 // summary says how the run went. With strict, skipped tests are failures.
 func (r *results) summary(took time.Duration, note string, strict bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%d tests passed, %d failed, %d skipped; %d packages ok, %d failed, %d without tests; %v\n",
 		r.passed, r.failedTests, len(r.skipped), len(r.good), len(r.badPackages), len(r.without), took.Round(time.Second))
-	slices.SortFunc(r.good, func(a, b finished) int { return int(b.elapsed - a.elapsed) })
-	for _, f := range r.good[:min(slowest, len(r.good))] {
-		fmt.Fprintf(&b, "  %6.1fs %s\n", f.elapsed.Seconds(), f.pkg)
-	}
+	printSlowest(&b, r.good)
+	printSlowest(&b, r.tests)
 	for _, s := range r.skipped {
 		fmt.Fprintf(&b, "SKIPPED %s %s: %s\n", s.pkg, s.test, s.why)
 	}

@@ -56,7 +56,7 @@ func TestResultsPrintWhatGoTestPrintsAndTheSummary(t *testing.T) {
 		wantNot      string
 		failed       bool
 	}{
-		{"passing", passing, []string{"ok  \tm/a\t0.2s\n", "1 tests passed, 0 failed, 0 skipped; 1 packages ok", "\nPASS\n"}, "chatter", false},
+		{"passing", passing, []string{"ok  \tm/a\t0.2s\n", "1 tests passed, 0 failed, 0 skipped; 1 packages ok", "0.1s m/a TestA\n", "\nPASS\n"}, "chatter", false},
 		{"skipping", skipping, []string{"ok  \tm/s", "SKIPPED m/s TestS: s_test.go:1: no server, start one"}, "RUN", false},
 		{"failing", failing, []string{"f_test.go:1: got 1", "--- FAIL: TestF", "FAILED m/f", "\nFAIL\n"}, "RUN", true},
 		{"crashing", crashing, []string{"panic: test timed out", "FAILED m/c"}, "PASS", true},
