@@ -31,13 +31,20 @@ func payloadCases() []scenario {
 				return err
 			}},
 		{name: "ten thousand organisations in one batch", long: true, pumps: 1,
-			shape: shape{quiet: true, idle: true, mongo: "single", batch: "{records: 10000}"},
+			shape: shape{quiet: true, idle: true, mongo: "single", mongod: fewFiles(), batch: "{records: 10000}"},
 			means: "every record belongs to another organisation: ten thousand documents and collections out of one batch",
 			run:   manyOrganisations},
 	}
 }
 
 const smallBatch = 8
+
+// fewFiles are arguments of a mongod that closes what it does not use: it has a file for each collection and each index,
+// some 60,000 here, and where it may not open as many it ends itself.
+func fewFiles() []string {
+	return []string{"--wiredTigerEngineConfigString", "file_manager=(close_handle_minimum=100,close_idle_time=2,close_scan_interval=1)",
+		"--setParameter", "wiredTigerSessionCloseIdleTimeSecs=2", "--syncdelay", "5"}
+}
 
 func poisonEverywhere(ctx context.Context, w *world) error {
 	return w.load(ctx, func(ctx context.Context) error {

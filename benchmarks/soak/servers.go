@@ -139,7 +139,7 @@ func (w *world) startMongo(ctx context.Context) (uri string, err error) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return "", err
 		}
-		m, err := launch.MongoMember(ctx, bin, dir)
+		m, err := launch.MongoMember(ctx, bin, dir, w.opts.shape.mongod...)
 		if err != nil {
 			return "", err
 		}

@@ -17,6 +17,7 @@ type shape struct {
 	redis     []string // arguments of the server
 	replica   bool     // a second Redis that follows the first
 	mongo     string   // single, set: a MongoDB of the case's own; empty: the one of the environment
+	mongod    []string // arguments of its servers
 	small     int64    // bytes of a file system of each pump's own, for spool, dead letters, csv; 0: none
 	idle      bool     // pumps are made and not started
 	guard     string   // of the source, in place of the mix's

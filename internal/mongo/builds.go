@@ -7,12 +7,20 @@ import (
 	"time"
 )
 
-// ErrBuilding says that an index build takes longer than the caller waits for it. It goes on.
-var ErrBuilding = errors.New("indexes are still being built")
+// ErrBuilding says that an index build takes longer than the caller waits for it, ErrQueued that so many wait to be begun
+// that it was not waited for. Either goes on.
+var (
+	ErrBuilding = errors.New("indexes are still being built")
+	ErrQueued   = errors.New("indexes wait to be built")
+)
 
 // maxBuilds is how many collections a Builds works on at a time: each build holds a connection, and a batch may touch ten
 // thousand new collections.
 const maxBuilds = 4
+
+// maxQueue is how many builds may wait to be begun before nobody waits for them: ten thousand collections, each waited
+// for, would hold records up for hours.
+const maxQueue = 16
 
 // Builds makes the indexes of collections, some collections at a time and each once however many ask. A build goes on
 // when nobody waits for it any more, since a client that hangs up may end it. It is safe for concurrent use.
@@ -41,13 +49,16 @@ func NewBuilds() *Builds {
 	return b
 }
 
-// Do has a collection's indexes made and waits for that, for a while: then it is ErrBuilding. run gets the context of
+// Do has a collection's indexes made and waits for that, for a while: then it is ErrBuilding, or ErrQueued. run gets the context of
 // all builds. A build of the collection that is under way serves this call, too.
 func (b *Builds) Do(ctx context.Context, collection string, patience time.Duration, run func(context.Context) error) error {
 	if err := b.life.Err(); err != nil {
 		return err
 	}
-	j := b.job(collection, run)
+	j, queue := b.job(collection, run)
+	if queue > maxQueue {
+		return ErrQueued
+	}
 	wait := time.NewTimer(patience)
 	defer wait.Stop()
 	select {
@@ -60,11 +71,12 @@ func (b *Builds) Do(ctx context.Context, collection string, patience time.Durati
 	}
 }
 
-func (b *Builds) job(collection string, run func(context.Context) error) *build {
+// job returns the build of a collection, and how many wait to be begun.
+func (b *Builds) job(collection string, run func(context.Context) error) (*build, int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if j := b.jobs[collection]; j != nil {
-		return j
+		return j, len(b.waiting)
 	}
 	j := &build{collection: collection, run: run, done: make(chan struct{})}
 	b.jobs[collection] = j
@@ -73,7 +85,7 @@ func (b *Builds) job(collection string, run func(context.Context) error) *build 
 		b.working++
 		b.tasks.Go(b.work)
 	}
-	return j
+	return j, len(b.waiting)
 }
 
 // work makes what waits until nothing does.

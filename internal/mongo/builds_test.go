@@ -12,7 +12,7 @@ import (
 )
 
 // Ten thousand collections whose builds take long are a handful of goroutines, each is built once, and who asks waits no
-// longer than said.
+// longer than said, and not behind a queue.
 func TestBuildsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBuilds()
@@ -28,12 +28,13 @@ func TestBuildsAreBounded(t *testing.T) {
 		began := time.Now()
 		for round := range 2 {
 			for i := range 100 {
-				if err := b.Do(t.Context(), fmt.Sprint("c", i), time.Millisecond, run); !errors.Is(err, ErrBuilding) {
+				err := b.Do(t.Context(), fmt.Sprint("c", i), 100*time.Millisecond, run)
+				if want := map[bool]error{true: ErrQueued, false: ErrBuilding}[round > 0 || i >= maxBuilds+maxQueue]; !errors.Is(err, want) {
 					t.Fatal(round, i, err)
 				}
 			}
 		}
-		if d := time.Since(began); d > time.Second {
+		if d := time.Since(began); d > (maxBuilds+maxQueue)*100*time.Millisecond {
 			t.Errorf("callers waited %s", d)
 		}
 		b.Wait()

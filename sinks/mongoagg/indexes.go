@@ -105,7 +105,10 @@ func (s *Sink) makeIndexes(ctx context.Context, db *driver.Database, collection 
 	err := s.builds.Do(ctx, collection, patience, func(life context.Context) error {
 		return mongo.MakeIndexes(life, db, collection, indexes(), makeIndex, s.log)
 	})
-	if errors.Is(err, mongo.ErrBuilding) {
+	switch {
+	case errors.Is(err, mongo.ErrQueued): // said of one before it
+		return nil
+	case errors.Is(err, mongo.ErrBuilding):
 		s.log.Warn("indexes are still being built, counters are written meanwhile", "collection", collection)
 		return nil
 	}

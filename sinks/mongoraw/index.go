@@ -47,6 +47,8 @@ func (s *Sink) ensureIndexes(ctx context.Context, db *driver.Database, k collect
 		return mongo.MakeIndexes(life, db, k.name, k.indexes, makeIndex, s.log)
 	})
 	switch {
+	case errors.Is(err, mongo.ErrQueued): // said of one before it
+		return nil
 	case errors.Is(err, mongo.ErrBuilding):
 		s.log.Warn("indexes are still being built, records are written meanwhile", "collection", k.name)
 		return nil
