@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
-	"os"
 	"slices"
 	"time"
 
@@ -22,23 +21,26 @@ const (
 // rowLimit is what each of n ranges may hold.
 func rowLimit(n int) int64 { return min(max(rowMemory/int64(max(n, 1)), bufferLimit), pieceSize) }
 
-// buffer holds the rows of a range, by hour: in memory while they are few, else compressed in one temporary file.
+// buffer holds the rows of a range, by hour: in memory while they are few, else compressed in temporary files. An hour has
+// a file of its own while there are few of them, which then is the object, header and all, and need not be copied where the
+// archive lies in a directory.
 type buffer struct {
 	dir   string
 	kind  Compression
-	pack  *packer // shared with other ranges
+	pack  *packer  // shared with other ranges
+	files *handles // shared with other ranges
 	hours map[hour]*hourRows
 	limit int64 // of held
 	held  int64 // bytes in memory
 	bytes int64 // bytes in all, not compressed
 
-	file *os.File
-	off  int64
+	common rowsFile // of the hours that have none of their own
 }
 
 // hourRows are the rows of one hour, in the order of their positions.
 type hourRows struct {
-	parts   []extent  // in the file, compressed
+	own     *rowsFile // header and rows, compressed
+	parts   []extent  // or, without the header: in the common file
 	mem     []byte    // behind them, not compressed
 	bytes   int64     // in all, not compressed
 	sum     hash.Hash // SHA-256 of header and rows, not compressed
@@ -92,11 +94,20 @@ func (b *buffer) add(r run) {
 	h.bytes += int64(len(r.rows))
 	h.sum.Write(r.rows)
 	b.bytes += int64(len(r.rows))
-	if int64(len(r.rows)) >= b.limit/2 && b.spill(h) == nil && b.write(h, r.rows) == nil {
+	if b.direct(len(r.rows)) && b.spill(h) == nil && b.write(h, r.rows) == nil {
 		return
 	}
 	h.mem = append(h.mem, r.rows...)
 	b.held += int64(len(r.rows))
+}
+
+// direct tells whether rows go to the file by themselves, without waiting for more: what is compressed becomes smaller the
+// more it is.
+func (b *buffer) direct(n int) bool {
+	if b.kind == None {
+		return n >= directWrite
+	}
+	return int64(n) >= b.limit/2
 }
 
 // relieve moves what is in memory to the file once it is more than the limit.
@@ -104,6 +115,10 @@ func (b *buffer) relieve() error {
 	if b.held <= b.limit {
 		return nil
 	}
+	return b.spillAll()
+}
+
+func (b *buffer) spillAll() error {
 	for _, h := range b.hours {
 		if err := b.spill(h); err != nil {
 			return err
@@ -130,9 +145,15 @@ func (b *buffer) spill(h *hourRows) error {
 
 // write appends all of the rows to the file, piece by piece, or none of them.
 func (b *buffer) write(h *hourRows, rows []byte) error {
-	before, last := len(h.parts), extent{}
-	if before > 0 {
-		last = h.parts[before-1]
+	if err := b.begin(h); err != nil {
+		return fmt.Errorf("gather rows: %w", err)
+	}
+	parts, last, end := len(h.parts), extent{}, int64(0)
+	if parts > 0 {
+		last = h.parts[parts-1]
+	}
+	if h.own != nil {
+		end = h.own.end
 	}
 	for piece := range slices.Chunk(rows, pieceSize) {
 		packed, err := b.pack.pack(b.kind, piece)
@@ -140,8 +161,11 @@ func (b *buffer) write(h *hourRows, rows []byte) error {
 			err = b.append(h, packed)
 		}
 		if err != nil {
-			if h.parts = h.parts[:before]; before > 0 {
-				h.parts[before-1] = last
+			if h.parts = h.parts[:parts]; parts > 0 {
+				h.parts[parts-1] = last
+			}
+			if h.own != nil {
+				h.own.end = end
 			}
 			return fmt.Errorf("gather rows: %w", err)
 		}
@@ -149,26 +173,39 @@ func (b *buffer) write(h *hourRows, rows []byte) error {
 	return nil
 }
 
-// append writes to the file. A write that fails half-way leaves bytes that no extent names.
-func (b *buffer) append(h *hourRows, packed []byte) error {
-	if b.file == nil {
-		f, err := os.CreateTemp(b.dir, "rows-*")
-		if err != nil {
-			return err
-		}
-		b.file = f
+// begin gives an hour a file of its own, unless there are too many.
+func (b *buffer) begin(h *hourRows) error {
+	if h.own != nil || len(h.parts) > 0 || b.files.left == 0 {
+		return nil
 	}
-	n, err := b.file.WriteAt(packed, b.off)
-	at := b.off
-	b.off += int64(n)
+	packed, err := b.pack.pack(b.kind, AppendHeader(nil))
 	if err != nil {
 		return err
 	}
-	if last := len(h.parts) - 1; last >= 0 && h.parts[last].off+h.parts[last].n == at {
-		h.parts[last].n += int64(n)
+	own := &rowsFile{}
+	if _, err := own.append(b.dir, packed); err != nil {
+		own.discard()
+		return err
+	}
+	b.files.left--
+	h.own = own
+	return nil
+}
+
+func (b *buffer) append(h *hourRows, packed []byte) error {
+	if h.own != nil {
+		_, err := h.own.append(b.dir, packed)
+		return err
+	}
+	e, err := b.common.append(b.dir, packed)
+	if err != nil {
+		return err
+	}
+	if last := len(h.parts) - 1; last >= 0 && h.parts[last].off+h.parts[last].n == e.off {
+		h.parts[last].n += e.n
 		return nil
 	}
-	h.parts = append(h.parts, extent{at, int64(n)})
+	h.parts = append(h.parts, e)
 	return nil
 }
 
@@ -184,14 +221,12 @@ func (b *buffer) sorted() []hour {
 
 // drop frees everything.
 func (b *buffer) drop() {
-	if b.file != nil {
-		discard(b.file)
+	for _, h := range b.hours {
+		if h.own != nil {
+			h.own.discard()
+			b.files.left++
+		}
 	}
-	*b = buffer{dir: b.dir, kind: b.kind, pack: b.pack, limit: b.limit}
-}
-
-// discard closes and removes a temporary file. What fails is found and removed when the gatherer opens next.
-func discard(f *os.File) {
-	_ = f.Close()
-	_ = os.Remove(f.Name())
+	b.common.discard()
+	*b = buffer{dir: b.dir, kind: b.kind, pack: b.pack, files: b.files, limit: b.limit}
 }

@@ -20,17 +20,31 @@ const (
 // plain tells whether s can stand in a cell as it is: printable ASCII without quote, comma and backslash.
 func plain(s string) bool {
 	b := unsafe.Slice(unsafe.StringData(s), len(s)) // only read
+	if len(b) < 8 {
+		return plainBytes(b)
+	}
+	for len(b) >= 32 {
+		bad := odd(b) | odd(b[8:]) | odd(b[16:]) | odd(b[24:])
+		if bad&highs != 0 {
+			return false
+		}
+		b = b[32:]
+	}
 	for len(b) >= 8 {
-		w := binary.LittleEndian.Uint64(b)
-		// Eight bytes at once: beyond 0x7e, below 0x23 (quote, space, controls), comma, backslash. Carries and borrows
-		// between bytes come only from a byte that is marked itself.
-		bad := w | (w + lows) | (w-lows*0x23)&^w | equal(w, ',') | equal(w, '\\')
-		if bad&highs != 0 && !plainBytes(b[:8]) { // a space or an exclamation mark is fine
+		if odd(b)&highs != 0 {
 			return false
 		}
 		b = b[8:]
 	}
-	return plainBytes(b)
+	// The last eight bytes again, with what is left among them.
+	return len(b) == 0 || odd(unsafe.Slice(unsafe.StringData(s[len(s)-8:]), 8))&highs == 0
+}
+
+// odd has a high bit set if one of eight bytes cannot stand in a cell: beyond 0x7e, below a space, quote, comma,
+// backslash. Carries and borrows between bytes come only from a byte that is odd itself.
+func odd(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	return w | (w + lows) | (w - lows*' ') | ((w ^ lows*'"') - lows) | ((w ^ lows*',') - lows) | ((w ^ lows*'\\') - lows)
 }
 
 func plainBytes(b []byte) bool {
@@ -40,12 +54,6 @@ func plainBytes(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// equal has a high bit set if some byte of w is c.
-func equal(w uint64, c byte) uint64 {
-	x := w ^ lows*uint64(c)
-	return (x - lows) & ^x
 }
 
 // appendText writes a text cell: backslash as \\, control and invalid bytes as \xHH, quoted where RFC 4180 asks for it.

@@ -11,18 +11,14 @@ import (
 	"sluice/internal/record"
 )
 
-// fieldKind is how a column's values look: as a CSV cell, as JSON, and read back from a cell without its quotes.
+// fieldKind is how a column's values look as JSON, and how they are read back from a cell without its quotes. How cells
+// are written is with Encoder.AppendRow.
 type fieldKind interface {
-	cell(e *Encoder, dst []byte, r *Row) []byte
 	json(e *Encoder, dst []byte, r *Row) []byte
 	parse(cell string, r *Row) error
 }
 
 type textField struct{ at func(*Row) *string }
-
-func (f textField) cell(e *Encoder, dst []byte, r *Row) []byte {
-	return appendText(dst, *f.at(r), e.Neutral)
-}
 
 func (f textField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return appendJSONString(dst, *f.at(r))
@@ -35,11 +31,9 @@ func (f textField) parse(cell string, r *Row) (err error) {
 
 type int64Field struct{ at func(*record.Record) *int64 }
 
-func (f int64Field) cell(_ *Encoder, dst []byte, r *Row) []byte {
+func (f int64Field) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return strconv.AppendInt(dst, *f.at(r.Record), 10)
 }
-
-func (f int64Field) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
 
 func (f int64Field) parse(cell string, r *Row) (err error) {
 	*f.at(r.Record), err = strconv.ParseInt(cell, 10, 64)
@@ -48,11 +42,9 @@ func (f int64Field) parse(cell string, r *Row) (err error) {
 
 type int32Field struct{ at func(*record.Record) *int32 }
 
-func (f int32Field) cell(_ *Encoder, dst []byte, r *Row) []byte {
+func (f int32Field) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return strconv.AppendInt(dst, int64(*f.at(r.Record)), 10)
 }
-
-func (f int32Field) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
 
 func (f int32Field) parse(cell string, r *Row) error {
 	n, err := strconv.ParseInt(cell, 10, 32)
@@ -62,10 +54,6 @@ func (f int32Field) parse(cell string, r *Row) error {
 
 type floatField struct {
 	at func(*record.Record) *float64
-}
-
-func (f floatField) cell(_ *Encoder, dst []byte, r *Row) []byte {
-	return appendFloat(dst, *f.at(r.Record))
 }
 
 func (f floatField) json(_ *Encoder, dst []byte, r *Row) []byte {
@@ -79,19 +67,14 @@ func (f floatField) parse(cell string, r *Row) (err error) {
 
 type boolField struct{ at func(*record.Record) *bool }
 
-func (f boolField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+func (f boolField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return strconv.AppendBool(dst, *f.at(r.Record))
 }
-
-func (f boolField) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
 
 func (f boolField) parse(cell string, r *Row) (err error) {
 	*f.at(r.Record), err = strconv.ParseBool(cell)
 	return err
 }
-
-// timeLayout is RFC 3339 with all nine digits, in UTC: it sorts as the times do.
-const timeLayout = "2006-01-02T15:04:05.000000000Z"
 
 // timeField is a time in UTC, empty for the zero time. A year that RFC 3339 cannot hold is written as
 // @<unix seconds>.<nanoseconds>, so that it still reads back.
@@ -99,22 +82,12 @@ type timeField struct {
 	at func(*record.Record) *time.Time
 }
 
-func (f timeField) cell(_ *Encoder, dst []byte, r *Row) []byte {
-	t := f.at(r.Record).UTC()
+func (f timeField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	t := *f.at(r.Record)
 	if t.IsZero() {
-		return dst
-	}
-	if y := t.Year(); y < 0 || y > 9999 {
-		return fmt.Appendf(dst, "@%d.%09d", t.Unix(), t.Nanosecond())
-	}
-	return t.AppendFormat(dst, timeLayout)
-}
-
-func (f timeField) json(e *Encoder, dst []byte, r *Row) []byte {
-	if f.at(r.Record).IsZero() {
 		return append(dst, "null"...)
 	}
-	return append(f.cell(e, append(dst, '"'), r), '"')
+	return append(appendTime(append(dst, '"'), t), '"')
 }
 
 func (f timeField) parse(cell string, r *Row) (err error) {
@@ -145,10 +118,8 @@ func parseTime(cell string) (time.Time, error) {
 
 type idField struct{}
 
-func (idField) cell(_ *Encoder, dst []byte, r *Row) []byte { return hex.AppendEncode(dst, r.ID[:]) }
-
-func (f idField) json(e *Encoder, dst []byte, r *Row) []byte {
-	return append(f.cell(e, append(dst, '"'), r), '"')
+func (idField) json(_ *Encoder, dst []byte, r *Row) []byte {
+	return append(hex.AppendEncode(append(dst, '"'), r.ID[:]), '"')
 }
 
 func (idField) parse(cell string, r *Row) error {
@@ -162,10 +133,8 @@ func (idField) parse(cell string, r *Row) error {
 
 type positionField struct{}
 
-func (positionField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.position(dst, r.Position) }
-
-func (f positionField) json(e *Encoder, dst []byte, r *Row) []byte {
-	return append(f.cell(e, append(dst, '"'), r), '"')
+func (positionField) json(e *Encoder, dst []byte, r *Row) []byte {
+	return append(e.position(append(dst, '"'), r.Position), '"')
 }
 
 func (positionField) parse(cell string, r *Row) (err error) {
@@ -195,11 +164,9 @@ func parsePosition(s string) (p pipeline.Position, err error) {
 
 type cityField struct{}
 
-func (cityField) cell(_ *Encoder, dst []byte, r *Row) []byte {
+func (cityField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return strconv.AppendUint(dst, uint64(r.Record.Geo.City.GeoNameID), 10)
 }
-
-func (f cityField) json(e *Encoder, dst []byte, r *Row) []byte { return f.cell(e, dst, r) }
 
 func (cityField) parse(cell string, r *Row) error {
 	n, err := strconv.ParseUint(cell, 10, 32)

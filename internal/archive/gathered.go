@@ -33,11 +33,11 @@ type gathered struct {
 // that one, under the layout it was recorded with. When delivery begins inside a recorded range, what is before is settled:
 // marks pass a range as a whole, and only when all of it is in the store, but what came from the spool and what came from
 // the claims is booked by two scripts, and a crash may come between them.
-func begin(b *pipeline.Batch, layout Layout, dir string, pack *packer) (*gathered, error) {
+func begin(b *pipeline.Batch, layout Layout, dir string, pack *packer, files *handles) (*gathered, error) {
 	r := &gathered{
 		stream: b.Stream, shapeKey: b.Shape.Key, record: b.Shape.Record, registry: b.Members,
 		members: members{Layout: layout, Region: b.Shape.Record.Region},
-		from:    b.First(), to: b.First(), opened: time.Now(), rows: buffer{dir: dir, kind: layout.Compression, pack: pack},
+		from:    b.First(), to: b.First(), opened: time.Now(), rows: buffer{dir: dir, kind: layout.Compression, pack: pack, files: files},
 	}
 	if b.Members == nil {
 		return nil, fmt.Errorf("gather %s of %s: the stream cannot record members", b.Stream.List, b.Stream.Source)

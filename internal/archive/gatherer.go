@@ -35,6 +35,7 @@ type Gatherer struct {
 	enc     Encoder
 	scratch []byte
 	pack    *packer
+	files   *handles
 	ranges  map[pipeline.StreamID]*gathered
 }
 
@@ -44,7 +45,7 @@ const maxScratch = 4 << 20
 // NewGatherer makes a Gatherer. It does no I/O.
 func NewGatherer(o Options) *Gatherer {
 	o.Layout.Version = FormatVersion
-	return &Gatherer{o: o, pack: &packer{level: o.Level}, ranges: make(map[pipeline.StreamID]*gathered)}
+	return &Gatherer{o: o, pack: &packer{level: o.Level}, files: &handles{ownFiles}, ranges: make(map[pipeline.StreamID]*gathered)}
 }
 
 // OpenStore sets the store and empties the directory for temporary files. It may be repeated until something is
@@ -121,7 +122,7 @@ func (g *Gatherer) rangeFor(b *pipeline.Batch) (*gathered, error) {
 			return nil, fmt.Errorf("read the recorded shape of sink %s: %w", g.o.Sink, err)
 		}
 	}
-	return begin(b, layout, g.o.Dir, g.pack)
+	return begin(b, layout, g.o.Dir, g.pack, g.files)
 }
 
 // gather encodes the batch's rows and puts them into the range, in runs of one hour.
@@ -131,7 +132,7 @@ func (g *Gatherer) gather(r *gathered, b *pipeline.Batch) (res pipeline.Result) 
 	var current run
 	for i := range b.Items {
 		it := &b.Items[i]
-		if y := it.Record.TimeStamp.UTC().Year(); y < 1 || y > 9999 {
+		if s := it.Record.TimeStamp.Unix(); s < firstTime || s >= slowTimes {
 			res.Dead = append(res.Dead, pipeline.Dead{Item: i, Reason: "time is outside the years 1 to 9999"})
 			continue
 		}

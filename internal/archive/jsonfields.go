@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// jsonCell quotes what write appends as a cell.
-func (e *Encoder) jsonCell(dst []byte, r *Row, write func(*Encoder, []byte, *Row) []byte) []byte {
-	e.json = write(e, e.json[:0], r)
+// jsonCell writes the JSON in e.json as a cell.
+func (e *Encoder) jsonCell(dst []byte) []byte {
 	if e.Neutral && bytes.IndexByte(e.json, ';') >= 0 { // it stands in strings only, and cuts cells in some countries
 		e.json = bytes.ReplaceAll(e.json, []byte(";"), []byte(`\u003b`))
 	}
@@ -15,8 +14,6 @@ func (e *Encoder) jsonCell(dst []byte, r *Row, write func(*Encoder, []byte, *Row
 }
 
 type tagsField struct{}
-
-func (f tagsField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
 
 func (tagsField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return appendJSONStrings(dst, r.Record.Tags)
@@ -32,8 +29,6 @@ func (tagsField) parse(cell string, r *Row) error {
 }
 
 type namesField struct{}
-
-func (f namesField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
 
 func (namesField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return appendJSONMap(dst, r.Record.Geo.City.Names, appendJSONString)
@@ -58,8 +53,6 @@ func (namesField) parse(cell string, r *Row) error {
 
 type graphQLField struct{}
 
-func (f graphQLField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
-
 func (graphQLField) json(_ *Encoder, dst []byte, r *Row) []byte {
 	return appendGraphQL(dst, &r.Record.GraphQL)
 }
@@ -70,8 +63,6 @@ func (graphQLField) parse(cell string, r *Row) (err error) {
 }
 
 type mcpField struct{}
-
-func (f mcpField) cell(e *Encoder, dst []byte, r *Row) []byte { return e.jsonCell(dst, r, f.json) }
 
 func (mcpField) json(_ *Encoder, dst []byte, r *Row) []byte { return appendMCP(dst, &r.Record.MCP) }
 

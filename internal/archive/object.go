@@ -3,8 +3,10 @@ package archive
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"sluice/internal/pipeline"
@@ -15,6 +17,17 @@ type body struct {
 	parts []part
 	size  int64
 	off   int64
+	file  *os.File // that holds the object and nothing else; nil: there is none
+}
+
+var errScattered = errors.New("the object is in no file of its own")
+
+// Link implements Linker.
+func (b *body) Link(name string) error {
+	if b.file == nil {
+		return errScattered
+	}
+	return os.Link(b.file.Name(), name)
 }
 
 // part is a stretch of an object.
@@ -77,18 +90,41 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 // object puts an hour's pieces together and describes them. The body is valid as long as the buffer is not changed.
 func (r *gathered) object(rows *hourRows) (*body, *Manifest, error) {
 	b := &body{}
-	if err := r.rows.inMemory(b, AppendHeader(nil)); err != nil {
-		return nil, nil, err
+	var err error
+	if rows.own != nil {
+		err = r.rows.inFile(b, rows)
+	} else {
+		err = r.rows.inPieces(b, rows)
 	}
-	for _, p := range rows.parts {
-		b.add(r.rows.file, p.off, p.n)
-	}
-	if err := r.rows.inMemory(b, rows.mem); err != nil {
+	if err != nil {
 		return nil, nil, err
 	}
 	m := r.manifest(rows)
 	m.Bytes, m.SHA256 = int64(len(AppendHeader(nil)))+rows.bytes, hex.EncodeToString(rows.sum.Sum(nil))
 	return b, m, nil
+}
+
+// inFile makes the hour's own file the object.
+func (b *buffer) inFile(to *body, rows *hourRows) error {
+	if err := b.spill(rows); err != nil {
+		return err
+	}
+	if err := rows.own.finish(); err != nil {
+		return fmt.Errorf("gather rows: %w", err)
+	}
+	to.file = rows.own.file
+	to.add(to.file, 0, rows.own.end)
+	return nil
+}
+
+func (b *buffer) inPieces(to *body, rows *hourRows) error {
+	if err := b.inMemory(to, AppendHeader(nil)); err != nil {
+		return err
+	}
+	for _, p := range rows.parts {
+		to.add(b.common.file, p.off, p.n)
+	}
+	return b.inMemory(to, rows.mem)
 }
 
 // inMemory appends what is not compressed yet to an object.

@@ -4,26 +4,38 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 // An object is its pieces in a row, in memory and in the file, however it is read; and what it holds has the hash and
 // the size that its manifest says.
 func TestObjectReadsAsOne(t *testing.T) {
-	for _, kind := range []Compression{Zstd, Gzip, None} {
-		t.Run(string(kind), func(t *testing.T) {
+	for _, c := range []struct {
+		kind Compression
+		own  bool // the hour has a file of its own
+	}{{Zstd, true}, {Gzip, true}, {None, true}, {Zstd, false}, {Gzip, false}, {None, false}} {
+		kind := c.kind
+		t.Run(fmt.Sprint(kind, c.own), func(t *testing.T) {
 			s, m := newMemStore(), &registry{}
 			o := small(t)
 			o.Layout.Compression = kind
 			g := gathererOver(t, s, o)
+			if !c.own {
+				g.files.left = 0
+			}
 			mustAdd(t, g, batchOf(m, g, 1, 0, 40_000, sameHour))
 			mustAdd(t, g, batchOf(m, g, 1, 40_000, 40_010, sameHour))
 			r := g.ranges[testStream]
 			rows := r.rows.hours[hourOf(nine)]
-			if len(rows.parts) == 0 || len(rows.mem) == 0 {
-				t.Fatal("the rows do not lie in memory and in a file")
+			if (rows.own != nil) != c.own || (len(rows.parts) > 0) == c.own || len(rows.mem) == 0 {
+				t.Fatal("the rows do not lie in memory and in the file")
 			}
 			b, manifest, err := r.object(rows)
 			if err != nil {
@@ -38,6 +50,13 @@ func TestObjectReadsAsOne(t *testing.T) {
 			}
 			if err := iotest.TestReader(b, whole); err != nil {
 				t.Fatal(err)
+			}
+			name := filepath.Join(t.TempDir(), "link")
+			if err := b.Link(name); (err == nil) != c.own {
+				t.Fatalf("link: %v", err)
+			}
+			if linked, err := os.ReadFile(name); c.own && (err != nil || !bytes.Equal(linked, whole)) {
+				t.Fatalf("the file has %d bytes of %d, %v", len(linked), len(whole), err)
 			}
 			plain, err := decompress(kind, bytes.NewReader(whole))
 			if err != nil {
@@ -59,4 +78,66 @@ func TestShortFileIsNoObject(t *testing.T) {
 	if got, err := io.ReadAll(b); err != io.ErrUnexpectedEOF || string(got) != "abc" {
 		t.Fatalf("%q, %v", got, err)
 	}
+}
+
+// A write that failed half-way leaves nothing in the object, whoever the file belongs to.
+func TestTornWriteIsWrittenOver(t *testing.T) {
+	for _, files := range []int{1, 0} {
+		b := buffer{dir: t.TempDir(), kind: None, pack: &packer{}, files: &handles{files}, limit: 1}
+		b.add(run{hour: 1, rows: bytes.Repeat([]byte("a"), directWrite), n: 1})
+		h := b.hours[1]
+		f := &b.common
+		if files > 0 {
+			f = h.own
+		}
+		if _, err := f.file.WriteAt(bytes.Repeat([]byte("torn"), directWrite), f.end); err != nil {
+			t.Fatal(err)
+		}
+		b.add(run{hour: 1, rows: bytes.Repeat([]byte("b"), directWrite), n: 1})
+		r := &gathered{rows: b}
+		object, _, err := r.object(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := string(AppendHeader(nil)) + strings.Repeat("a", directWrite) + strings.Repeat("b", directWrite)
+		if got, err := io.ReadAll(object); err != nil || string(got) != want {
+			t.Errorf("%d bytes, want %d; %v", len(got), len(want), err)
+		}
+		if info, err := f.file.Stat(); err != nil || files > 0 && info.Size() != int64(len(want)) {
+			t.Errorf("the file has %d bytes, want %d; %v", info.Size(), len(want), err)
+		}
+		r.rows.drop()
+		if left, err := os.ReadDir(b.dir); err != nil || len(left) > 0 || b.files.left != files {
+			t.Errorf("%d files are left, %d of %d may be opened, %v", len(left), b.files.left, files, err)
+		}
+	}
+}
+
+// Beyond so many hours the rows of a range share a file, and what is in it is the same.
+func TestManyHoursShareAFile(t *testing.T) {
+	s, m := newMemStore(), &registry{}
+	o := small(t)
+	o.MaxBytes = 1 << 40
+	g := gathererOver(t, s, o)
+	g.files.left = 2
+	at := func(i uint32) time.Time { return nine.Add(time.Duration(i%5) * time.Hour) }
+	for i := uint32(0); i < 50_000; i += 5000 {
+		mustAdd(t, g, batchOf(m, g, 1, i, i+5000, at))
+		if err := g.ranges[testStream].rows.spillAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := 0
+	for _, h := range g.ranges[testStream].rows.hours {
+		if h.own != nil {
+			own++
+		}
+	}
+	if own != 2 {
+		t.Fatalf("%d hours have files of their own, want 2", own)
+	}
+	if _, err := g.Flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	wantPositions(t, s, 0, 50_000)
 }

@@ -24,6 +24,7 @@ type Encoder struct {
 	json     []byte
 	claim    pipeline.ClaimID
 	claimKey string
+	origin   origin
 }
 
 // Columns are the names of the columns, in order.
@@ -42,17 +43,6 @@ func AppendHeader(dst []byte) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, columns[i].name...)
-	}
-	return append(dst, '\n')
-}
-
-// AppendRow writes a row: one physical line, whatever bytes the record holds.
-func (e *Encoder) AppendRow(dst []byte, r *Row) []byte {
-	for i := range columns {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = columns[i].field.cell(e, dst, r)
 	}
 	return append(dst, '\n')
 }

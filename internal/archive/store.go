@@ -31,6 +31,12 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// Linker is the body of an object that may lie in a file of its own, which a Store in a directory need not copy then.
+type Linker interface {
+	// Link gives that file another name. Its content does not change any more.
+	Link(name string) error
+}
+
 // Info is what a Store knows of an object.
 type Info struct {
 	Key      string

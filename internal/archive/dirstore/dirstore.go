@@ -4,6 +4,7 @@ package dirstore
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -91,17 +92,11 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body io.ReadSeeker,
 
 // write puts the body into a file of the scratch directory, on the disk.
 func (s *Store) write(ctx context.Context, body io.ReadSeeker) (name string, err error) {
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	f, err := os.CreateTemp(filepath.Join(s.root, scratch), "put-*")
+	f, err := s.scratchFile(body)
 	if err != nil {
 		return "", err
 	}
-	if _, err = io.Copy(f, body); err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
+	if err = f.Chmod(0o644); err == nil {
 		crash.Before("directory/sync")
 		err = f.Sync()
 		crash.After("directory/sync")
@@ -117,6 +112,33 @@ func (s *Store) write(ctx context.Context, body io.ReadSeeker) (name string, err
 		return "", err
 	}
 	return f.Name(), nil
+}
+
+// scratchFile is the body as a file of the scratch directory: another name of the one that it lies in, else a copy, as for
+// what was gathered on another file system.
+func (s *Store) scratchFile(body io.ReadSeeker) (*os.File, error) {
+	if l, ok := body.(archive.Linker); ok {
+		name := filepath.Join(s.root, scratch, "put-"+rand.Text())
+		if l.Link(name) == nil {
+			f, err := os.OpenFile(name, os.O_RDWR, 0)
+			if err != nil {
+				_ = os.Remove(name)
+			}
+			return f, err
+		}
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Join(s.root, scratch), "put-*")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(f, body); err != nil {
+		_ = os.Remove(f.Name())
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // makeDir makes a directory below the root, and each new one durable in the one above it.

@@ -176,3 +176,53 @@ func TestOpenRemovesOnlyWhatIsStale(t *testing.T) {
 		t.Errorf("listed %+v, %v", i, err)
 	}
 }
+
+// fileBody is a body that lies in a file of its own.
+type fileBody struct {
+	*os.File
+	broken bool
+}
+
+func (b fileBody) Link(name string) error {
+	if b.broken {
+		return errors.New("another file system")
+	}
+	return os.Link(b.Name(), name)
+}
+
+// A body that is a file becomes the object without a copy where that is possible, and the object is as any other.
+func TestFileBecomesTheObject(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		s := open(t, t.TempDir())
+		f, err := os.CreateTemp(t.TempDir(), "rows-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString("rows"); err != nil {
+			t.Fatal(err)
+		}
+		for _, again := range []bool{false, true} {
+			if there, created, err := s.PutIfAbsent(t.Context(), "x/y", fileBody{f, broken}, 4, ""); err != nil || created == again || there.Size != 4 {
+				t.Fatalf("%+v, %v, %v", there, created, err)
+			}
+		}
+		object, err := os.Stat(filepath.Join(s.root, "x", "y"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gathered, err := f.Stat()
+		if err != nil || os.SameFile(object, gathered) == broken || object.Mode().Perm() != 0o644 {
+			t.Errorf("broken %v: the same file is %v, mode %s, %v", broken, os.SameFile(object, gathered), object.Mode(), err)
+		}
+		if err := os.Remove(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, s, "x/y"); got != "rows" {
+			t.Errorf("%q", got)
+		}
+		if left, err := os.ReadDir(filepath.Join(s.root, scratch)); err != nil || len(left) > 0 {
+			t.Errorf("%d files are left, %v", len(left), err)
+		}
+	}
+}
