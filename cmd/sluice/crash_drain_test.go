@@ -141,7 +141,7 @@ func (c *crasher) wantLetters(file string) {
 	}
 }
 
-func (c *crasher) sqliteFile() string { return filepath.Join(c.dir, "local.db") }
+func (c *crasher) sqliteFile() string { return filepath.Join(c.dir, "sluice.db") }
 
 // sqliteRows reads rows of one text.
 func (c *crasher) sqliteRows(query string) (out []string) {

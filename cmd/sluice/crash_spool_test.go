@@ -91,38 +91,54 @@ func (c *crasher) overflow(sink string) {
 }
 
 // lettersHistory puts dead letters back.
-var lettersHistory = history{
-	name: "letters",
-	make: func(c *crasher) {
-		c.withRaw()
-		c.files["all"] = c.file(nil) // a layout that takes every organisation
-		c.files["per org"] = c.file(func(s string) string { return strings.Replace(s, "capped_size: 1GiB", "layout: per-org", 1) })
-	},
-	round: func(c *crasher) {
-		c.push(msgpackList+"_0", hostile(c.next), hostile(c.next+1))
-		c.next += 2
-		c.once(c.files["per org"], 0)
-		c.taken += 4 // they are taken once more
-		if !c.run("deadletters", "retry", "--all", "--config", c.files["all"]) {
-			c.once(c.files["all"], 0) // what is in the list already is drained before the rest follows
-			c.run("deadletters", "retry", "--all", "--config", c.files["all"])
-		}
-		c.once(c.files["all"], 0)
-	},
-	judge: func(c *crasher) {
-		a := c.audit(c.files["all"])
-		want := sinkLedger{}
-		want.Effective, want.DeadLetters = c.taken/2, c.taken/2
-		if raw := a.Sinks["raw"]; !a.Balanced || a.Taken != c.taken || raw != want {
-			c.t.Errorf("ledger: taken %d, want %d; raw %+v, want %+v", a.Taken, c.taken, raw, want)
-		}
-		e := c.expect()
-		wantIDs(c.t, "raw", e.wanted(inRaw), c.rawIDs())
-		if l := c.letters(c.files["all"]); len(l) != 0 {
-			c.t.Errorf("letters that were retried are still listed: %+v", l)
-		}
-		c.wantRedisEmpty()
-	},
+var lettersHistory = retriedLetters("letters", func(*crasher) {})
+
+// lettersInBucketHistory puts those back that lie in a bucket.
+var lettersInBucketHistory = retriedLetters("letters-in-bucket", func(c *crasher) {
+	c.withArchive() // names the bucket's endpoint
+	c.config = strings.Replace(c.config, "state: {", fmt.Sprintf("state: {durable: false, spool: s3://%s/own/, ", c.bucket.Bucket), 1)
+})
+
+// retriedLetters is a history of dead letters that are put back, twice where a retry died.
+func retriedLetters(name string, where func(c *crasher)) history {
+	return history{
+		name: name,
+		also: []string{"redis/retr", "dead-letters/"},
+		not:  []string{"mongo-raw/", "state/", "archive/", "redis/members", "redis/renew"},
+		make: func(c *crasher) {
+			where(c)
+			c.withRaw()
+			c.files["all"] = c.file(nil) // a layout that takes every organisation
+			c.files["per org"] = c.file(func(s string) string { return strings.Replace(s, "capped_size: 1GiB", "layout: per-org", 1) })
+		},
+		round: func(c *crasher) {
+			c.push(msgpackList+"_0", hostile(c.next), hostile(c.next+1))
+			c.next += 2
+			if !c.run("run", "--once", "--config", c.files["per org"]) {
+				c.once(c.files["per org"], 0)
+			}
+			c.taken += 4 // they are taken once more
+			if !c.run("deadletters", "retry", "--all", "--config", c.files["all"]) {
+				c.once(c.files["all"], 0) // what is in the list already is drained before the rest follows
+				c.run("deadletters", "retry", "--all", "--config", c.files["all"])
+			}
+			c.once(c.files["all"], 0)
+		},
+		judge: func(c *crasher) {
+			a := c.audit(c.files["all"])
+			want := sinkLedger{}
+			want.Effective, want.DeadLetters = c.taken/2, c.taken/2
+			if raw := a.Sinks["raw"]; !a.Balanced || a.Taken != c.taken || raw != want {
+				c.t.Errorf("ledger: taken %d, want %d; raw %+v, want %+v", a.Taken, c.taken, raw, want)
+			}
+			e := c.expect()
+			wantIDs(c.t, "raw", e.wanted(inRaw), c.rawIDs())
+			if l := c.letters(c.files["all"]); len(l) != 0 {
+				c.t.Errorf("letters that were retried are still listed: %+v", l)
+			}
+			c.wantRedisEmpty()
+		},
+	}
 }
 
 // releaseHistory loses a state directory with a local sink's records in each round, and gives them up.

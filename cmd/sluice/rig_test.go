@@ -49,13 +49,7 @@ const (
 func newRig(t *testing.T, redis ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, bin: testenv.Build(t), redis: testenv.StartRedis(t, redis...), dir: t.TempDir(), lists: map[string][][]byte{}}
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.redis.Addr}, DisableCache: true,
-		ForceSingleClient: true, DisableRetry: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	r.client = client
+	r.connect()
 	r.config = fmt.Sprintf(`region: test
 sources:
   main:
@@ -67,6 +61,18 @@ state: {dir: %s}
 admin: {listen: 127.0.0.1:0}
 `, r.redis.Addr, filepath.Join(r.dir, "state"))
 	return r
+}
+
+// connect makes the gateway's connections, anew when its Redis was started again.
+func (r *rig) connect() {
+	r.t.Helper()
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{r.redis.Addr}, DisableCache: true,
+		ForceSingleClient: true, DisableRetry: true})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(client.Close)
+	r.client = client
 }
 
 func (r *rig) unique() string { return fmt.Sprintf("t%08x", rand.Uint32()) }
