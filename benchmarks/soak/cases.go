@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type scenario struct {
 // scenarios are all directed cases.
 func scenarios() []scenario {
 	return slices.Concat(pumpCases(), freezeCases(), refusalCases(), payloadCases(), redisCases(), replicaCases(), gatewayCases(),
-		diskCases(), mongoCases(), clockCases())
+		diskCases(), mongoCases(), clockCases(), topologyCases(), busCases())
 }
 
 // chosen are the cases whose names match; nil: all.
@@ -88,12 +89,12 @@ func (w *world) settled(ctx context.Context) error {
 
 // unclaimed is how many elements lie in lists of the gateway.
 func (w *world) unclaimed(ctx context.Context) (n int64, err error) {
-	keys, err := w.client.Do(ctx, w.client.B().Keys().Pattern("*analytics*").Build()).AsStrSlice()
+	keys, err := w.keys(ctx, "*analytics*")
 	if err != nil {
 		return 0, err
 	}
 	for _, k := range keys {
-		if k[0] == '{' {
+		if k[0] == '{' || strings.HasPrefix(k, pushedKey) {
 			continue
 		}
 		m, err := w.client.Do(ctx, w.client.B().Llen().Key(k).Build()).AsInt64()

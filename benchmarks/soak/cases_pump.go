@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -17,6 +18,9 @@ func pumpCases() []scenario {
 		{name: "kill -9, a hundred times", long: true, pumps: 3, rate: 300, shape: shape{Spool: "s3"},
 			means: "three pumps, each killed and started again again and again, now and then with a sink gone and a spool in use",
 			run:   hundredKills},
+		{name: "five pumps on one Redis", long: true, pumps: 5, rate: 300,
+			means: "in turn one is killed, one ends in good order and one is frozen past its lease and wakes up, so that each list changes hands",
+			run:   fivePumps},
 		{name: "spool in a bucket, pumps killed in turn", long: true, pumps: 3, shape: shape{Spool: "s3"},
 			means: "two sinks are gone, pumps die while they spool and while they bring back; another one goes on with the same spool",
 			run:   bucketSpool},
@@ -49,6 +53,39 @@ func hundredKills(ctx context.Context, w *world) error {
 				return err
 			}
 			if err := w.pause(ctx, time.Duration(150+rnd.IntN(600))*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func fivePumps(ctx context.Context, w *world) error {
+	rnd := rand.New(rand.NewPCG(w.opts.seed, 0xf1fe))
+	return w.load(ctx, func(ctx context.Context) error {
+		for i := range 2 * len(w.pumps) {
+			if err := w.pause(ctx, time.Second); err != nil {
+				return err
+			}
+			one, other := w.pumps[i%len(w.pumps)], w.pumps[(i+1)%len(w.pumps)]
+			met := w.inWork(ctx)
+			if i%3 == 2 {
+				w.count("SIGTERM, and killed when busy", met)
+				if err := one.hurry(time.Duration(rnd.IntN(1500)) * time.Millisecond); err != nil {
+					return err
+				}
+			} else {
+				w.count("kill -9", met)
+				if err := one.kill(); err != nil {
+					return err
+				}
+			}
+			w.count("frozen past its lease", met)
+			if err := errors.Join(other.freeze(), w.pause(ctx, lease+lease/2)); err != nil {
+				return err
+			}
+			other.thaw()
+			if err := one.start(); err != nil {
 				return err
 			}
 		}

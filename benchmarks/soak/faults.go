@@ -68,7 +68,7 @@ func (w *world) met(ctx context.Context, k faultKind) int64 {
 func (w *world) inWork(ctx context.Context) int64 {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // Redis may be frozen
 	defer cancel()
-	keys, err := w.client.Do(ctx, w.client.B().Keys().Pattern("{*}:sluice:*").Build()).AsStrSlice()
+	keys, err := w.keys(ctx, "{*}:sluice:*")
 	if err != nil || len(keys) == 0 {
 		return 0
 	}

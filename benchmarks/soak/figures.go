@@ -102,6 +102,9 @@ func runTable(b *strings.Builder, runs []verdict) {
 		if v.Shape.Local {
 			mix += ", csv and sqlite too"
 		}
+		if v.Shape.Mode != "" {
+			mix += ", Redis with " + strings.ToUpper(v.Shape.Mode)
+		}
 		seed := fmt.Sprint(v.Seed)
 		if v.Race {
 			seed += ", race detector"

@@ -26,14 +26,16 @@ type generator struct {
 	pushes  int // done so far
 	made    int // records
 
-	ttl     int               // seconds
-	unique  bool              // no record is equal to another
-	turn    sync.Mutex        // of who pushes
-	log     map[int][]payload // nil, or what each push had
-	done    atomic.Int64
-	mu      sync.Mutex
-	refused map[string]int64            // pushes that Redis did not take, by the first word of the refusal
-	settled func(context.Context) error // nil, or whether Redis has a push for good
+	ttl           int               // seconds
+	unique        bool              // no record is equal to another
+	turn          sync.Mutex        // of who pushes
+	log           map[int][]payload // nil, or what each push had
+	done          atomic.Int64
+	mu            sync.Mutex
+	refused       map[string]int64                                     // pushes that Redis did not take, by the first word of the refusal
+	settled       func(context.Context, rueidis.DedicatedClient) error // nil, or whether Redis has for good what was pushed by a connection
+	spread        bool                                                 // in a Cluster: the number of the last push lies beside its list
+	analyticsOnly bool                                                 // no uptime records
 }
 
 const (
@@ -113,7 +115,7 @@ func (g *generator) push(ctx context.Context, n int) error {
 	case x < 2*poisonShare:
 		batch = g.insert(batch, g.absurd(format))
 	}
-	if err := g.put(ctx, name, format, batch); err != nil || g.rnd.Float64() >= uptimeShare {
+	if err := g.put(ctx, name, format, batch); err != nil || g.rnd.Float64() >= uptimeShare || g.analyticsOnly {
 		return err
 	}
 	return g.put(ctx, uptimeList, record.Msgpack, g.uptimes(1+g.rnd.IntN(20)))
@@ -166,6 +168,9 @@ func (g *generator) one(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if g.analyticsOnly {
+		return nil
 	}
 	return g.put(ctx, uptimeList, record.Msgpack, g.uptimes(1))
 }
@@ -271,11 +276,18 @@ const giveUp = time.Minute
 func (g *generator) send(ctx context.Context, name string, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, giveUp)
 	defer cancel()
+	number := pushedKey
+	if g.spread {
+		number += ":{" + name + "}"
+	}
 	for {
-		err := g.client.Do(ctx, g.client.B().Eval().Script(pushOnce).Numkeys(2).Key(pushedKey, name).Arg(args...).Build()).Error()
-		if err == nil && g.settled != nil {
-			err = g.settled(ctx)
-		}
+		err := g.client.Dedicated(func(c rueidis.DedicatedClient) error {
+			err := c.Do(ctx, c.B().Eval().Script(pushOnce).Numkeys(2).Key(number, name).Arg(args...).Build()).Error()
+			if err == nil && g.settled != nil {
+				err = g.settled(ctx, c)
+			}
+			return err
+		})
 		if err == nil {
 			return nil
 		}
@@ -305,7 +317,7 @@ func (g *generator) refusals(code string) int64 {
 
 // passes tells whether a refusal is one of those that a fault causes, and which; nothing was pushed then.
 func passes(refusal string) (code string, known bool) {
-	for _, code := range []string{"LOADING", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"} {
+	for _, code := range []string{"LOADING", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN"} {
 		if strings.Contains(refusal, code) {
 			return code, true
 		}

@@ -17,6 +17,7 @@ import (
 // pump is one sluice with a state directory of its own. Only the goroutine that plays the schedule uses it.
 type pump struct {
 	index   int
+	role    string // empty: everything
 	name    string
 	binary  string
 	config  string // its file
@@ -39,7 +40,7 @@ const awake = 3 * time.Second
 const termTime = 20 * time.Second
 
 func newPump(w *world, i int) (*pump, error) {
-	p := &pump{index: i, name: fmt.Sprintf("pump %d", i+1), binary: w.opts.binary, dir: filepath.Join(w.opts.dir, fmt.Sprintf("pump%d", i+1))}
+	p := &pump{index: i, role: w.roleOf(i), name: fmt.Sprintf("pump %d", i+1), binary: w.opts.binary, dir: filepath.Join(w.opts.dir, fmt.Sprintf("pump%d", i+1))}
 	p.config, p.disk = filepath.Join(p.dir, "sluice.yaml"), filepath.Join(p.dir, "disk")
 	if err := os.MkdirAll(p.disk, 0o700); err != nil {
 		return nil, err
@@ -70,15 +71,21 @@ func (p *pump) start() error {
 
 // command starts the program with the pump's configuration; both outputs go to the pump's log.
 func (p *pump) command(args ...string) (*launch.Process, error) {
-	return launch.Start(launch.Command{Path: p.binary, Args: append(args, "--config", p.config), Dir: p.dir,
-		Stdout: p.log, Stderr: p.log})
+	return launch.Start(launch.Command{Path: p.binary, Args: p.arguments(args), Dir: p.dir, Stdout: p.log, Stderr: p.log})
+}
+
+// arguments are a command's, and what a pump adds.
+func (p *pump) arguments(args []string) []string {
+	if p.role != "" && (args[0] == "run" || args[0] == "audit") {
+		args = append(args, "--role", p.role)
+	}
+	return append(args, "--config", p.config)
 }
 
 // output runs a command to its end and returns its exit code and standard output.
 func (p *pump) output(ctx context.Context, args ...string) (int, []byte, error) {
 	var out launch.Log
-	proc, err := launch.Start(launch.Command{Path: p.binary, Args: append(args, "--config", p.config), Dir: p.dir,
-		Stdout: &out, Stderr: p.log})
+	proc, err := launch.Start(launch.Command{Path: p.binary, Args: p.arguments(args), Dir: p.dir, Stdout: &out, Stderr: p.log})
 	if err != nil {
 		return 0, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,15 +27,29 @@ const (
 
 // startRedis starts a Redis that keeps what it acknowledged when it is killed, and one that follows it if asked to.
 func (w *world) startRedis(ctx context.Context) (err error) {
-	if w.redis, err = w.oneRedis(ctx, "redis"); err != nil {
+	var more []string
+	switch w.opts.shape.Mode {
+	case asCluster:
+		return w.startCluster(ctx)
+	case withTLS:
+		if more, err = w.certify(); err != nil {
+			return err
+		}
+	}
+	if w.redis, err = w.oneRedis(ctx, "redis", more...); err != nil {
 		return err
 	}
 	if w.gateway, err = fault.NewProxy(w.redis.Addr, w.opts.seed); err != nil {
 		return err
 	}
 	w.client, err = connect(w.gateway.Addr())
-	if err != nil || !w.opts.shape.replica {
+	switch {
+	case err != nil:
 		return err
+	case w.opts.shape.Mode == bySentinel:
+		return w.startSentinel(ctx)
+	case !w.opts.shape.replica:
+		return nil
 	}
 	if w.link, err = fault.NewProxy(w.redis.Addr, w.opts.seed); err != nil {
 		return err
@@ -43,11 +58,12 @@ func (w *world) startRedis(ctx context.Context) (err error) {
 	if w.second, err = w.oneRedis(ctx, "replica", "--replicaof", h+" "+p); err != nil {
 		return err
 	}
-	return w.await(ctx, "the replica is in step", func() (bool, error) {
-		info, err := w.info(ctx, "replication")
-		return strings.Contains(info["slave0"], "state=online"), err
-	})
+	return w.inStep(ctx)
 }
+
+// redisArgs are those of every server: it keeps what it acknowledged, and knows the pumps' user.
+var redisArgs = []string{"--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0",
+	"--user", pumpUser, "on", ">" + pumpPassword, "~*", "&*", "+@all"}
 
 func connect(addr string) (rueidis.Client, error) {
 	return rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ForceSingleClient: true,
@@ -63,14 +79,12 @@ func (w *world) oneRedis(ctx context.Context, name string, args ...string) (*lau
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	all := append([]string{"--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0",
-		"--user", pumpUser, "on", ">" + pumpPassword, "~*", "&*", "+@all"}, w.opts.shape.redis...)
-	return launch.Redis(ctx, bin, dir, append(all, args...)...)
+	return launch.Redis(ctx, bin, dir, slices.Concat(redisArgs, w.opts.shape.redis, args)...)
 }
 
-// replicated waits until the replica has what the gateway has written: only then is it owed whatever happens.
-func (w *world) replicated(ctx context.Context) error {
-	n, err := w.client.Do(ctx, w.client.B().Wait().Numreplicas(1).Timeout(200).Build()).AsInt64()
+// replicated waits until the replica has what the gateway has written by a connection: only then is it owed whatever happens.
+func replicated(ctx context.Context, c rueidis.DedicatedClient) error {
+	n, err := c.Do(ctx, c.B().Wait().Numreplicas(1).Timeout(200).Build()).AsInt64()
 	if err == nil && n < 1 {
 		err = errors.New("the replica has not confirmed it")
 	}

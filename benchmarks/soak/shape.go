@@ -13,6 +13,8 @@ import (
 type shape struct {
 	Spool string `json:"spool,omitempty"` // where batches of a sink that is down go: dir, s3; empty: they wait in Redis
 	Local bool   `json:"local,omitempty"` // csv and sqlite sinks too, which bind a list to one pump
+	Mode  string `json:"mode,omitempty"`  // of Redis: sentinel, cluster, tls; empty: one server
+	Bus   bool   `json:"bus,omitempty"`   // Kafka between edges and workers: the first half of the pumps are edges
 
 	redis     []string // arguments of the server
 	replica   bool     // a second Redis that follows the first
@@ -32,9 +34,13 @@ type shape struct {
 	unbounded bool // more may lie in Redis than bookkeeping
 }
 
-// drawn is the shape of a schedule: where the spool is and whether there are local sinks follows from the seed.
+// drawn is the shape of a schedule: where the spool is, whether there are local sinks and whether Redis takes TLS follows from the seed.
 func drawn(seed uint64) shape {
-	return shape{Spool: []string{"dir", "s3", ""}[seed%3], Local: seed%4 == 3}
+	s := shape{Spool: []string{"dir", "s3", ""}[seed%3], Local: seed%4 == 3}
+	if seed%5 == 4 {
+		s.Mode = withTLS
+	}
+	return s
 }
 
 // masks are those of every soak: what the stores must hold is masked, what the dead letters hold is not.
@@ -83,14 +89,19 @@ func (w *world) configuration(p *pump) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `region: soak
 sources:
-  main: {type: redis, addrs: ["%s"], username: %s, password: %s, claim: {interval: 100ms, lease: %s}, guard: %s}
+%s  main: {type: redis, %s, username: %s, password: %s, claim: {interval: 100ms, lease: %s}, guard: %s}
 pipeline:
   shutdown_timeout: 10s
   accept: {past: 36500d, future: 36500d}
   batch: %s
-  mask:
-`, w.ways["redis"].proxy.Addr(), pumpUser, pumpPassword, lease, guard, batch)
+`, w.busSource(), w.redisWay(), pumpUser, pumpPassword, lease, guard, batch)
+	if p.role != worker { // what is in the topic is masked
+		b.WriteString("  mask:\n")
+	}
 	for _, m := range masks {
+		if p.role == worker {
+			break
+		}
 		fmt.Fprintf(&b, "    - {field: %s, action: %s}\n", m.Field, m.Action)
 	}
 	fmt.Fprintf(&b, `state: {dir: %s%s}
@@ -103,6 +114,7 @@ sinks:
   archive: {type: s3-csv, %s, bucket: %s, prefix: %s, endpoint: "http://%s", path_style: true, region: %s, access_key: %q, secret_key: %q, compression: %s, object: {max_age: 2s}}
 `, p.state(), state, p.admin, common, mongo("dashboard"), common, mongo("raw"), common, w.ways["search"].proxy.Addr(), s.index,
 		skipped, common, s.bucket, archivePrefix, w.ways["archive"].proxy.Addr(), s3Region, s.key, s.secret, compression)
+	b.WriteString(w.busSink())
 	if shape.Local {
 		fmt.Fprintf(&b, "  files: {type: csv, %s, dir: %s, object: {max_age: 2s}}\n  local: {type: sqlite, %s, path: %s, recent: 1000000, names: 100000}\n",
 			common, p.files(), common, p.database())

@@ -99,6 +99,9 @@ func (w *world) drain(ctx context.Context) {
 		p.terminate(w)
 	}
 	w.drainOnce(ctx, w.pumps[0])
+	if w.opts.shape.Bus { // what the edge drained lies in the topic
+		w.drainOnce(ctx, w.pumps[len(w.pumps)-1])
+	}
 	if w.opts.shape.Spool == "dir" || w.opts.shape.Local {
 		// What lies on one pump's disk is for that pump; the first one looks again at what they left.
 		for _, p := range append(slices.Clone(w.pumps[1:]), w.pumps[0]) {

@@ -20,19 +20,24 @@ import (
 
 // world is everything a soak runs with: servers, ways to them, pumps, generator.
 type world struct {
-	opts    settings
-	began   time.Time
-	redis   *launch.Server
-	second  *launch.Server // a Redis that follows the first, if the shape has one
-	client  rueidis.Client // past the proxies of the pumps
-	gateway *fault.Proxy   // the client's way: it moves with the primary
-	link    *fault.Proxy   // between the first Redis and the one that follows it
-	mongo   mongoSet
-	ways    map[string]*way
-	stores  *stores
-	pumps   []*pump
-	gen     *generator
-	found   verdict
+	opts     settings
+	began    time.Time
+	redis    *launch.Server
+	second   *launch.Server   // a Redis that follows the first, if the shape has one
+	nodes    []*launch.Server // of a Cluster, in place of these
+	watchers []*launch.Server // Sentinels
+	secure   string           // where the first Redis takes TLS, if the shape has it
+	broker   *launch.Server   // Kafka
+	topic    string
+	client   rueidis.Client // past the proxies of the pumps
+	gateway  *fault.Proxy   // the client's way: it moves with the primary
+	link     *fault.Proxy   // between the first Redis and the one that follows it
+	mongo    mongoSet
+	ways     map[string]*way
+	stores   *stores
+	pumps    []*pump
+	gen      *generator
+	found    verdict
 
 	refused map[*debt]int           // what the store that refuses has not taken, by how often
 	putBack map[record.ID]record.ID // new names of records whose letters were put back masked, and their old ones
@@ -68,14 +73,18 @@ func newWorld(ctx context.Context, o settings) (w *world, err error) {
 	if err := w.openWays(); err != nil {
 		return w, err
 	}
+	if err := w.startBus(ctx); err != nil {
+		return w, err
+	}
 	w.gen = newGenerator(w.client, o.seed)
 	w.gen.unique = o.shape.unique
 	if o.shape.ttl > 0 {
 		w.gen.ttl = o.shape.ttl
 	}
-	if w.second != nil {
-		w.gen.settled = w.replicated
+	if w.second != nil || len(w.nodes) > 0 {
+		w.gen.settled = replicated
 	}
+	w.gen.spread, w.gen.analyticsOnly = len(w.nodes) > 0, o.shape.Bus
 	for i := range o.pumps {
 		p, err := newPump(w, i)
 		if err != nil {
@@ -97,7 +106,14 @@ func newWorld(ctx context.Context, o settings) (w *world, err error) {
 
 // openWays puts a proxy before every server. Each sink has its own, so that faults meet them apart.
 func (w *world) openWays() error {
-	targets := map[string]string{"redis": w.redis.Addr, "search": host(w.stores.search), "archive": host(w.stores.endpoint)}
+	targets := map[string]string{"search": host(w.stores.search), "archive": host(w.stores.endpoint)}
+	switch w.opts.shape.Mode {
+	case bySentinel, asCluster: // which pumps find by themselves, past any proxy
+	case withTLS:
+		targets["redis"] = w.secure
+	default:
+		targets["redis"] = w.redis.Addr
+	}
 	if w.opts.shape.mongo != "set" { // whose members a driver finds by themselves, past any proxy
 		targets["dashboard"], targets["raw"] = w.stores.mongoAddr, w.stores.mongoAddr
 	}
@@ -165,7 +181,7 @@ func (w *world) close() error {
 			errs = append(errs, p.Close())
 		}
 	}
-	for _, r := range []*launch.Server{w.redis, w.second} {
+	for _, r := range slices.Concat(w.nodes, w.watchers, []*launch.Server{w.redis, w.second, w.broker}) {
 		if r != nil {
 			errs = append(errs, r.Kill())
 		}

@@ -1,11 +1,7 @@
 package testenv
 
 import (
-	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"sluice/internal/testenv/install"
@@ -40,21 +36,9 @@ func StartSentinels(t testing.TB, primary *RedisServer, lines ...string) *Sentin
 	if err != nil {
 		Unavailable(t, "no private Sentinel: %v", err)
 	}
-	host, port, err := net.SplitHostPort(primary.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Sentinels{Master: "tyk"}
+	s := &Sentinels{Master: launch.MasterName}
 	for range 3 {
-		text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 2\nsentinel down-after-milliseconds %[1]s 1000\n"+
-			"sentinel failover-timeout %[1]s 5000\nsentinel parallel-syncs %[1]s 1\n%[4]s\n",
-			s.Master, host, port, strings.Join(lines, "\n"))
-		dir := t.TempDir()
-		file := filepath.Join(dir, "sentinel.conf") // a Sentinel writes to it
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		server, err := launch.Sentinel(t.Context(), bin, dir, file)
+		server, err := launch.WatchingSentinel(t.Context(), bin, t.TempDir(), primary.Addr, lines...)
 		one := &RedisServer{private: own(t, server, err)}
 		one.Addr = server.Addr
 		s.Each = append(s.Each, one)
