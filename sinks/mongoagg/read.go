@@ -16,8 +16,9 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// parallel is how many collections are read or written at a time.
-const parallel = 4
+// parallel is how many collections are read or written at a time: each waits for a majority and its journal, so that ten
+// thousand organisations take ten thousand such waits.
+const parallel = 16
 
 // byCollection runs do for the documents of each collection, some at a time. do must touch nothing but its documents.
 func byCollection(docs []*document, do func(collection string, docs []*document)) {
