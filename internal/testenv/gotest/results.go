@@ -164,7 +164,7 @@ func isMarker(text string) bool {
 }
 
 // slowest is how many packages, and as many tests, the summary names by their time.
-const slowest = 5
+const slowest = 12
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
