@@ -171,7 +171,7 @@ var unreached = []string{
 func (r *retainer) eraser(ctx context.Context, name string, person *erase.Person, p *plan.Plan) (eraser, func(), error) {
 	switch c := r.cfg.Sinks[name].Settings.(type) {
 	case mongoraw.Config:
-		s, err := mongodb.NewRaw(ctx, name, c, r.o.rate)
+		s, err := mongodb.NewRaw(ctx, name, c, r.o.rate, r.log.With("sink", name))
 		if err != nil {
 			return nil, nil, err
 		}

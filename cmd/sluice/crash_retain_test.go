@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -30,6 +32,7 @@ var retainHistory = history{
 		c.withAggregate().withRawPerOrg().withFiles()
 		c.capped = c.unique()
 		c.t.Cleanup(func() { (&rig{mongo: c.mongo, db: c.capped}).dropDatabase() })
+		c.sink("local", "sqlite", "path: "+filepath.Join(c.dir, "local.db"))
 		c.sink("whole", "mongo-raw", fmt.Sprintf("uri: \"%s\", database: %s, capped_size: 1GiB", c.mongo, c.capped))
 		c.records, _ = c.aged()
 		c.taken = uint64(len(ages) * perAge)
@@ -37,6 +40,9 @@ var retainHistory = history{
 	round: func(c *crasher) {
 		c.indexesToCure()
 		c.agedLetters()
+		if stepOf(c.point) == "retention/convert" || c.point == "" && c.n == 2 {
+			c.plain()
+		}
 		if c.point == "" || stepOf(c.point) == "retention/aggregates" {
 			c.agedEmpties()
 		}
@@ -46,9 +52,10 @@ var retainHistory = history{
 			}
 		}
 		file := c.file(func(s string) string {
-			return fmt.Sprintf("%sretention: {raw: {keep: 30d, capped_size: %dMiB}}\n", s, 64+c.n)
+			return fmt.Sprintf("%sretention: {raw: {keep: 30d, capped_size: %dMiB, convert: true}, sqlite: {keep: 90d}, spool: {keep: 2d}}\n", s, 64+c.n)
 		})
 		c.files["all"] = file
+		c.agedSpool()
 		c.retainOnce()
 		if c.n == 1 && c.point == "" { // what the next round would do: the journal is put aside, what was rolled up goes
 			c.begin("")
@@ -68,8 +75,13 @@ var retainHistory = history{
 		if n := len(other.rawIDs()); n != 3*perAge {
 			c.t.Errorf("the capped collection holds %d records", n)
 		}
-		if left, _ := filepath.Glob(filepath.Join(c.dir, "state", "deadletters", "20*")); len(left) > 0 {
-			c.t.Errorf("dead letters that are past their time: %v", left)
+		for _, past := range []string{"deadletters/20*", "spool/*/*/*"} {
+			if left, _ := filepath.Glob(filepath.Join(c.dir, "state", filepath.FromSlash(past))); len(left) > 0 {
+				c.t.Errorf("past their time: %v", left)
+			}
+		}
+		if n := c.localHits(); n != 2*perAge {
+			c.t.Errorf("the local file counts %d hits, want those of 60 and 1 days ago", n)
 		}
 		if got := c.agesIn(c.fileStore(), ""); got != "60:300 1:300" {
 			c.t.Errorf("the archive holds %s", got)
@@ -148,6 +160,67 @@ func (c *crasher) agedLetters() {
 	}
 }
 
+// agedSpool leaves a spooled batch that a crash left behind its delivery: its list's registry owes it to nobody.
+func (c *crasher) agedSpool() {
+	c.t.Helper()
+	var lineage string
+	for _, lists := range c.audit(c.files["all"]).Sources {
+		for _, l := range lists {
+			if l.Taken > 0 {
+				lineage = l.Lineage
+			}
+		}
+	}
+	at := time.Now().UTC().AddDate(0, 0, -3)
+	name := filepath.Join(c.dir, "state", "spool", lineage, "raw", fmt.Sprintf("%d.batch", c.n))
+	err := os.MkdirAll(filepath.Dir(name), 0o700)
+	if err == nil {
+		err = os.WriteFile(name, []byte("left behind"), 0o600)
+	}
+	if err == nil {
+		err = os.Chtimes(name, at, at)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// plain makes a plain collection of the capped one, with the same documents.
+func (c *crasher) plain() {
+	c.t.Helper()
+	ctx := context.Background()
+	other := *c.rig
+	other.db = c.capped
+	db := other.mongoDB()
+	cur, err := db.Collection("tyk_analytics").Aggregate(ctx, bson.A{bson.M{"$out": "plain"}})
+	if err == nil {
+		err = cur.Close(ctx)
+	}
+	if err == nil {
+		err = db.Client().Database("admin").RunCommand(ctx, bson.D{{Key: "renameCollection", Value: c.capped + ".plain"},
+			{Key: "to", Value: c.capped + ".tyk_analytics"}, {Key: "dropTarget", Value: true}}).Err()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// localHits is what the sqlite sink counts in all.
+func (c *crasher) localHits() (n int) {
+	c.t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(c.dir, "local.db"))
+	if err == nil {
+		err = db.QueryRow("SELECT sum(hits) FROM counters WHERE dimension = 0 AND width = 3600").Scan(&n)
+	}
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
 // agedEmpties lets two days pass over documents that were rolled up.
 func (c *crasher) agedEmpties() {
 	c.t.Helper()
@@ -174,7 +247,7 @@ var retainFilesHistory = history{
 		c.withArchive() // names the bucket's endpoint
 		c.config = strings.Replace(c.config, "state: {", fmt.Sprintf("state: {durable: false, spool: s3://%s/own/, ", c.bucket.Bucket), 1)
 		rules := func(s string) string {
-			return s + "retention: {floor: 0s, dead_letters: {keep: 1s}, archive: {keep: 400d}, search: {keep: 90d}, " +
+			return s + "retention: {floor: 0s, dead_letters: {keep: 1s}, archive: {keep: 400d}, search: {keep: 90d, seal_after: 1d}, " +
 				"organisations: {org0: {search: {keep: 40d}}}}\n"
 		}
 		c.files["load"] = c.file(func(s string) string { return s + "retention: {search: {keep: 0s}}\n" })
@@ -282,6 +355,7 @@ func withManagement(c *crasher) string {
 		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(v)
 	}
+	var made atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, adds := strings.CutPrefix(r.URL.Path, "/_plugins/_ism/add/")
 		switch {
@@ -291,7 +365,10 @@ func withManagement(c *crasher) string {
 		case strings.HasPrefix(r.URL.Path, "/_plugins/_ism/explain/"):
 			say(w, http.StatusOK, map[string]any{"total_managed_indices": 0})
 		case strings.HasPrefix(r.URL.Path, "/_plugins/_ism/policies/") && r.Method == http.MethodPut:
+			made.Store(true)
 			say(w, http.StatusCreated, map[string]any{"_id": "sluice-expire"})
+		case strings.HasPrefix(r.URL.Path, "/_plugins/_ism/policies/") && made.Load(): // somebody has changed it
+			say(w, http.StatusOK, map[string]any{"_id": "sluice-expire", "_seq_no": 1, "_primary_term": 1, "policy": map[string]any{"states": []any{}}})
 		case strings.HasPrefix(r.URL.Path, "/_plugins/_ism/policies/"):
 			say(w, http.StatusNotFound, map[string]any{"error": map[string]any{"type": "status_exception", "reason": "Policy not found"}, "status": 404})
 		default:

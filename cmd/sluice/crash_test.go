@@ -342,6 +342,8 @@ type excuse struct{ why, dir, test string }
 var elsewhere = map[string]excuse{
 	"redis/shield-elsewhere": {"an EXPIRE on a node of a Redis Cluster that a slot moves to: it only prolongs a list's time, like redis/shield",
 		"sources/redislist", "TestCluster"},
+	"retention/merge-waiting": {"a merge in OpenSearch before 2.7: the same request as retention/merge, waited for",
+		"retention/search", "TestMergeOfAnOldCluster"},
 }
 
 // What is excused is a step, no history passes it, and the test that is named is there.

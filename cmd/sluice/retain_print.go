@@ -39,6 +39,12 @@ func writePlan(w io.Writer, r *retainReport) error {
 	if err := writeForecasts(w, r.Forecasts); err != nil {
 		return err
 	}
+	for _, x := range r.Warnings {
+		fmt.Fprintln(w, "warning:", printable(x))
+	}
+	for _, x := range r.Advice {
+		fmt.Fprintln(w, "advice:", printable(x))
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(w, "note:", n)
 	}
@@ -53,6 +59,9 @@ func writeActions(w io.Writer, title string, actions []plan.Action) error {
 	fmt.Fprintf(t, "%s\nACTION\tSTORE\tTARGET\tRECORDS\tFREES\tREASON\n", title)
 	for _, a := range actions {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", what(&a), a.Store, printable(target(&a)), a.Records, bytesText(a.Bytes), printable(a.Reason))
+		if a.Locks != "" {
+			fmt.Fprintf(t, "  takes\t\t%s\t\t\t\n", printable(a.Locks))
+		}
 		for _, h := range a.HeldBy {
 			fmt.Fprintf(t, "  held by\t\t%s\t\t\t\n", printable(h))
 		}
@@ -71,7 +80,7 @@ func what(a *plan.Action) string {
 		}
 	case a.Verb == plan.RollUp:
 		s += " " + a.Width + " to " + a.Into
-	case a.Verb == plan.ResizeCapped:
+	case a.Verb == plan.ResizeCapped, a.Verb == plan.ConvertCapped:
 		s += " to " + units.Size(a.Size).String()
 	case a.Emptied:
 		s += " (emptied, " + a.Width + ")"

@@ -16,15 +16,17 @@ func retainRules(c config.Retention) plan.Rules {
 	r := plan.Rules{
 		Keep: map[plan.Kind]time.Duration{
 			plan.Archive: c.Archive.Keep.D(), plan.Raw: c.Raw.Keep.D(), plan.Search: c.Search.Keep.D(),
-			plan.DeadLetters: c.DeadLetters.Keep.D(),
+			plan.DeadLetters: c.DeadLetters.Keep.D(), plan.Uptime: c.Uptime.Keep.D(), plan.SQLite: c.SQLite.Keep.D(), plan.Spool: c.Spool.Keep.D(),
 		},
+		MaxSize: map[plan.Kind]int64{plan.Search: int64(c.Search.MaxSize)}, SealAfter: c.Search.SealAfter.D(), Convert: c.Raw.Convert, WarnWithin: c.WarnWithin.D(),
 		Widths: retainWidths(c.Aggregate.Keep), RollUp: c.Aggregate.RollUp, Floor: c.Floor.D(),
 		CappedSize: int64(c.Raw.CappedSize), CompactAfter: c.Archive.CompactAfter.D(), TargetObject: int64(c.Archive.TargetObject),
 		Grace: archive.Grace, Organisations: map[string]plan.OrgRules{},
 	}
 	for org, o := range c.Organisations {
 		or := plan.OrgRules{Keep: map[plan.Kind]time.Duration{}}
-		for kind, k := range map[plan.Kind]*config.Keep{plan.Archive: o.Archive, plan.Raw: o.Raw, plan.Search: o.Search} {
+		for kind, k := range map[plan.Kind]*config.Keep{plan.Archive: o.Archive, plan.Raw: o.Raw, plan.Search: o.Search,
+			plan.Uptime: o.Uptime, plan.SQLite: o.SQLite} {
 			if k != nil {
 				or.Keep[kind] = k.Keep.D()
 			}
@@ -54,7 +56,7 @@ func retainWidths(named map[string]units.Duration) map[time.Duration]time.Durati
 // retainNotes say what of the rules this version does not do.
 func retainNotes(cfg *config.Config) []string {
 	c := cfg.Retention
-	notes := []string{"spool: what lies in it is still owed to its sink and is deleted when it came back, so that retention.spool has nothing to do"}
+	var notes []string
 	for _, org := range sortedKeys(c.Organisations) {
 		if a := c.Organisations[org].Archive; a != nil && a.Keep > 0 && (c.Archive.Keep == 0 || a.Keep < c.Archive.Keep) {
 			notes = append(notes, fmt.Sprintf("retention.organisations.%s.archive.keep is shorter than that of the others: "+
@@ -64,8 +66,6 @@ func retainNotes(cfg *config.Config) []string {
 	var mongo []string
 	for _, name := range sortedKeys(cfg.Sinks) {
 		switch cfg.Sinks[name].Type {
-		case "sqlite":
-			notes = append(notes, name+": retention in sqlite is not in this version")
 		case "mongo-aggregate", "mongo-raw":
 			mongo = append(mongo, name)
 		}

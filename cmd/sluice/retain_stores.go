@@ -18,6 +18,7 @@ import (
 	"sluice/retention/apply"
 	"sluice/retention/archived"
 	"sluice/retention/letters"
+	"sluice/retention/local"
 	"sluice/retention/mongodb"
 	"sluice/retention/plan"
 	"sluice/retention/search"
@@ -26,6 +27,7 @@ import (
 	"sluice/sinks/mongoraw"
 	"sluice/sinks/opensearch"
 	"sluice/sinks/s3csv"
+	"sluice/sinks/sqlite"
 )
 
 // retainStores are the stores that retention looks after.
@@ -53,12 +55,14 @@ func (r *retainer) openStores(ctx context.Context) *retainStores {
 		case st != nil:
 			s.add(name, st)
 		}
+		s.openUptime(ctx, name)
 	}
 	if st, err := s.openLetters(ctx); err != nil {
 		s.problems = append(s.problems, fmt.Sprintf("dead letters cannot be looked into: %v", err))
 	} else if st != nil {
 		s.add(letters.Name, st)
 	}
+	s.openSpools(ctx)
 	return s
 }
 
@@ -84,19 +88,23 @@ func (s *retainStores) open(ctx context.Context, name string) (apply.Store, erro
 	partial := sink.Filters.Pipeline() != nil
 	switch c := sink.Settings.(type) {
 	case mongoraw.Config:
-		return asStore(mongodb.NewRaw(ctx, name, c, s.r.o.rate))
+		return asStore(mongodb.NewRaw(ctx, name, c, s.r.o.rate, s.r.log.With("sink", name)))
 	case mongoagg.Config:
 		return asStore(mongodb.NewAggregates(ctx, name, c, s.r.o.rate, time.Now))
 	case opensearch.Config:
 		return asStore(search.New(ctx, search.Options{Name: name, Config: c, ISM: s.r.cfg.Retention.Search.ISM, Rules: s.rules,
 			Log: s.r.log.With("sink", name), Rate: s.r.o.rate}))
+	case sqlite.Config:
+		return asStore(local.NewStore(name, c.Path, func() int64 { return letters.FreeOn(filepath.Dir(c.Path)) }))
 	case s3csv.Config:
 		store, err := s3store.New(ctx, c.Store())
 		if err != nil {
 			return nil, s.noArchive(name, err)
 		}
 		s.closers = append(s.closers, store.Close)
-		return s.addArchive(name, c.Prefix, store, partial, func() int64 { return -1 }), nil
+		a := s.addArchive(name, c.Prefix, store, partial, func() int64 { return -1 })
+		a.Classes()
+		return a, nil
 	case csv.Config:
 		if _, err := os.Stat(c.Dir); errors.Is(err, fs.ErrNotExist) && !s.r.o.apply {
 			return nil, s.noArchive(name, fmt.Errorf("directory %s is not there", c.Dir))
@@ -108,6 +116,19 @@ func (s *retainStores) open(ctx context.Context, name string) (apply.Store, erro
 		return s.addArchive(name, "", store, partial, func() int64 { return letters.FreeOn(c.Dir) }), nil
 	}
 	return nil, nil
+}
+
+// openUptime opens the uptime checks of a sink that stores them.
+func (s *retainStores) openUptime(ctx context.Context, name string) {
+	c, ok := s.r.cfg.Sinks[name].Settings.(mongoraw.Config)
+	if !ok || !c.Uptime {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.r.cfg.Sinks[name].Timeout.D())
+	defer cancel()
+	if st, err := mongodb.NewUptime(ctx, name+" uptime", c, s.r.o.rate, s.r.log.With("sink", name)); err == nil { // else the sink's own store has said it
+		s.add(name+" uptime", st)
+	}
 }
 
 // asStore keeps a nil pointer from becoming a store.
@@ -180,15 +201,20 @@ func (s *retainStores) plan(ctx context.Context) *plan.Plan {
 	return plan.Make(in)
 }
 
-// claims asks the sources what is still to be written.
-func (s *retainStores) claims(ctx context.Context, now time.Time) (c plan.Claims) {
+// audit asks the sources for their registries.
+func (s *retainStores) audit(ctx context.Context) (*audit, error) {
 	sources, err := onlookingSources(s.r.cfg, s.r.log)
 	if err != nil {
-		return plan.Claims{Err: err.Error()}
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, auditTime, errors.New("no answer from Redis in time"))
 	defer cancel()
-	a, err := readAudit(ctx, sources)
+	return readAudit(ctx, sources)
+}
+
+// claims asks the sources what is still to be written.
+func (s *retainStores) claims(ctx context.Context, now time.Time) (c plan.Claims) {
+	a, err := s.audit(ctx)
 	if err != nil {
 		return plan.Claims{Err: err.Error()}
 	}

@@ -13,9 +13,12 @@ type Retention struct {
 	Raw           RetainRaw               `yaml:"raw" doc:"Raw records in MongoDB."`
 	Aggregate     RetainAggregate         `yaml:"aggregate" doc:"Aggregate documents in MongoDB."`
 	Search        RetainSearch            `yaml:"search" doc:"Indices of OpenSearch."`
-	Spool         Keep                    `yaml:"spool" doc:"Spooled batches that could not be delivered."`
+	Uptime        Keep                    `yaml:"uptime" doc:"Uptime checks in MongoDB, beside their own expireAt."`
+	SQLite        Keep                    `yaml:"sqlite" doc:"Counters and recent records of sqlite sinks; minutes are bounded by the sink's keep_minutes, recent records also by its recent."`
+	Spool         Keep                    `yaml:"spool" doc:"Spooled batches that nobody is owed any more: given up, or left by a crash. What is still owed to a sink is never deleted by age."`
 	DeadLetters   Keep                    `yaml:"dead_letters" doc:"Dead letters."`
 	Floor         units.Duration          `yaml:"floor" doc:"Nothing younger is ever deleted, whatever the other rules say; a day leaves room to notice a wrong rule."`
+	WarnWithin    units.Duration          `yaml:"warn_within" doc:"Warn of a store that will be full within this time; 0s warns of none."`
 	Organisations map[string]Organisation `yaml:"organisations" doc:"Overrides by organisation ID."`
 	Holds         []Hold                  `yaml:"holds" doc:"Legal holds: what they cover is kept whatever the rules say."`
 }
@@ -36,6 +39,7 @@ type RetainArchive struct {
 type RetainRaw struct {
 	Keep       units.Duration `yaml:"keep" doc:"How long records are kept in layout per-org; 0s keeps for ever. A capped collection is bounded by its size alone."`
 	CappedSize units.Size     `yaml:"capped_size" doc:"Size the capped collection is brought to."`
+	Convert    bool           `yaml:"convert" doc:"Convert a plain tyk_analytics to a capped collection, which locks the whole database while documents are copied; the plan says for how much. Off: a plain collection is left as it is."`
 }
 
 // RetainAggregate is the rule for aggregates.
@@ -46,8 +50,10 @@ type RetainAggregate struct {
 
 // RetainSearch is the rule for OpenSearch.
 type RetainSearch struct {
-	Keep units.Duration `yaml:"keep" doc:"How long an index is kept, by the date in its name; 0s keeps for ever. Older records are filtered rather than written."`
-	ISM  string         `yaml:"ism" doc:"Whether Index State Management deletes indices: auto uses it where the plugin is there and deletes by itself elsewhere." enum:"auto|always|never"`
+	Keep      units.Duration `yaml:"keep" doc:"How long an index is kept, by the date in its name; 0s keeps for ever. Older records are filtered rather than written."`
+	MaxSize   units.Size     `yaml:"max_size" doc:"Bytes that all indices of the sink may take, replicas included: beyond it the oldest go before their time, but never what floor or a hold keeps. 0 sets no bound."`
+	SealAfter units.Duration `yaml:"seal_after" doc:"Age of an index's end from which it is merged to one segment a shard and made read-only; the sink opens it again for late records, for which it needs the rights to read mappings and write settings. 0s leaves indices as they are."`
+	ISM       string         `yaml:"ism" doc:"Whether Index State Management deletes indices: auto uses it where the plugin is there and deletes by itself elsewhere." enum:"auto|always|never"`
 }
 
 // Organisation overrides rules for one organisation. A nil span is not overridden.
@@ -56,6 +62,8 @@ type Organisation struct {
 	Raw       *Keep        `yaml:"raw" doc:"Span for the organisation's own raw collection."`
 	Aggregate *KeepByWidth `yaml:"aggregate" doc:"Spans for the organisation's own aggregates."`
 	Search    *Keep        `yaml:"search" doc:"Span for the organisation's documents in OpenSearch."`
+	Uptime    *Keep        `yaml:"uptime" doc:"Span for the organisation's uptime checks."`
+	SQLite    *Keep        `yaml:"sqlite" doc:"Span for the organisation's counters and recent records in sqlite."`
 }
 
 // KeepByWidth is a span for each bucket width.

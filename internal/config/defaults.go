@@ -16,6 +16,8 @@ const (
 	maxBatchRecords = 100_000
 	// minCompactAfter: a frozen process may still send the upload of an object it had begun.
 	minCompactAfter = units.Duration(time.Hour)
+	// minSealAfter: in the first hour after midnight records of the day before still come as a matter of course.
+	minSealAfter = units.Duration(time.Hour)
 )
 
 const (
@@ -42,7 +44,10 @@ func Defaults() *Config {
 			Search:        RetainSearch{Keep: 30 * day, ISM: "auto"},
 			Spool:         Keep{7 * day},
 			DeadLetters:   Keep{90 * day},
+			Uptime:        Keep{90 * day},
+			SQLite:        Keep{3 * 365 * day},
 			Floor:         day,
+			WarnWithin:    14 * day,
 			Organisations: map[string]Organisation{},
 		},
 		Admin: Admin{Listen: "127.0.0.1:8181"},

@@ -23,6 +23,12 @@ func (v *validator) retention() {
 	if r.Raw.CappedSize < units.MiB {
 		v.add("retention.raw.capped_size", r.Raw.CappedSize.String()+" is too little", "give at least 1MiB; 5GiB is the default")
 	}
+	if r.Search.MaxSize != 0 && r.Search.MaxSize < units.MiB {
+		v.add("retention.search.max_size", r.Search.MaxSize.String()+" is too little", "give at least 1MiB, or 0 for no bound")
+	}
+	if r.Search.SealAfter != 0 && r.Search.SealAfter < minSealAfter {
+		v.add("retention.search.seal_after", r.Search.SealAfter.String()+" is too early", "give at least 1h, 2d is good, or 0s to leave indices as they are")
+	}
 	v.keepByWidth("retention.aggregate.keep", r.Aggregate.Keep)
 	for _, org := range slices.Sorted(maps.Keys(r.Organisations)) {
 		path := join("retention.organisations", org)

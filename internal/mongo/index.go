@@ -192,6 +192,20 @@ func served(x Index, there []FoundIndex) bool {
 	return false
 }
 
+// Missing are the names of the wanted indexes that a collection has nothing equal to.
+func Missing(ctx context.Context, coll *driver.Collection, want []Index) (names []string, err error) {
+	there, err := Indexes(ctx, coll)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range want {
+		if !served(x, there) {
+			names = append(names, x.Name)
+		}
+	}
+	return names, nil
+}
+
 // RefuseUnique is a fatal error if somebody has put a unique index on a collection: with it, records whose values are
 // not unique could never be stored. A server that does not let its indexes be listed is taken at its best.
 func RefuseUnique(ctx context.Context, coll *driver.Collection) error {

@@ -141,7 +141,10 @@ func (d *Dir) AdminToken() (token, file string, err error) {
 func Letters(path string) string { return filepath.Join(path, "deadletters") }
 
 // Spool is where batches lie that Redis had no room for.
-func (d *Dir) Spool() string { return filepath.Join(d.Path, "spool") }
+func (d *Dir) Spool() string { return Spool(d.Path) }
+
+// Spool is where the spool of a state directory lies.
+func Spool(path string) string { return filepath.Join(path, "spool") }
 
 // Scratch is a directory for what may be lost with the process; name tells its user.
 func (d *Dir) Scratch(name string) string { return filepath.Join(d.Path, "scratch", name) }

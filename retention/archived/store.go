@@ -24,6 +24,7 @@ type Store struct {
 	free    func() int64
 	rate    int // objects a second
 
+	classes bool   // it lies in S3
 	applies bool   // what is found decides what is deleted, so that no index is trusted
 	dir     string // for temporary files
 	target  int64  // bytes of rows in a joined object
@@ -34,6 +35,9 @@ const defaultRate = 200
 
 // Applies says that the plan is to be done, and not only shown.
 func (s *Store) Applies() { s.applies = true }
+
+// Classes says that objects can lie in cheaper classes of storage.
+func (s *Store) Classes() { s.classes = true }
 
 // Joining says where temporary files lie while objects are joined, and how many bytes of rows these aim at.
 func (s *Store) Joining(dir string, target int64) { s.dir, s.target = dir, target }
@@ -47,7 +51,7 @@ func New(name, prefix string, s archive.Store, partial bool, free func() int64) 
 // Inventory lists the archive by day, and notes what it holds by hour. It reads every manifest; of days that are indexed
 // from there, if the plan is only shown.
 func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, error) {
-	inv := plan.Inventory{Store: s.name, Kind: plan.Archive, Free: s.free(), Ahead: "on its file system"}
+	inv := plan.Inventory{Store: s.name, Kind: plan.Archive, Free: s.free(), Ahead: "on its file system", Classes: s.classes}
 	s.covered = plan.Covered{Store: s.name, Hours: map[time.Time]int64{}, Partial: s.partial}
 	days := map[string]*plan.Item{}
 	orphans, broken := 0, 0

@@ -3,7 +3,7 @@ package mongodb
 import (
 	"context"
 	"fmt"
-
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -34,15 +34,16 @@ type Raw struct {
 	client *driver.Client
 	db     *driver.Database
 	pace   pace
+	log    *slog.Logger
 }
 
 // NewRaw connects. The caller closes the store.
-func NewRaw(ctx context.Context, name string, c mongoraw.Config, rate int) (*Raw, error) {
+func NewRaw(ctx context.Context, name string, c mongoraw.Config, rate int, log *slog.Logger) (*Raw, error) {
 	client, err := mongo.Connect(ctx, c.URI, "sluice retain")
 	if err != nil {
 		return nil, err
 	}
-	return &Raw{name: name, layout: c.Layout, client: client, db: client.Database(c.Database), pace: paced(rate)}, nil
+	return &Raw{name: name, layout: c.Layout, client: client, db: client.Database(c.Database), pace: paced(rate), log: log}, nil
 }
 
 func paced(rate int) pace {
@@ -66,9 +67,6 @@ func (r *Raw) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, error
 	for _, name := range names {
 		org, perOrg := strings.CutPrefix(name, rawPrefix)
 		switch {
-		case name == uptimeName:
-			inv.Notes = append(inv.Notes, uptimeName+" is bounded by its expiry index alone: deleting uptime records by age is not in this version")
-			err = r.expiry(ctx, name, &inv)
 		case strings.HasPrefix(name, aggregatePrefix):
 		case r.layout == mongoraw.LayoutCapped && name == cappedName:
 			err = r.capped(ctx, &inv)
@@ -99,10 +97,18 @@ func (r *Raw) capped(ctx context.Context, inv *plan.Inventory) error {
 	if err != nil {
 		return err
 	}
-	inv.Capped = &plan.Capped{Target: cappedName, Size: int64(s.MaxSize), Used: s.Size, Plain: !s.Capped}
+	inv.Capped = &plan.Capped{Target: cappedName, Size: int64(s.MaxSize), Used: s.Size, Plain: !s.Capped, Locks: convertLocks(r.db.Name(), s.Size)}
 	if !s.Capped {
-		inv.Notes = append(inv.Notes, "collection "+cappedName+" is not capped and grows without bound: converting a plain collection is not in this version; "+
-			"db.runCommand({convertToCapped: ...}) does it, under a lock on the whole database, and loses its indexes")
+		inv.Notes = append(inv.Notes, "collection "+cappedName+" is not capped and grows without bound: retention.raw.convert: true has it converted, "+
+			"which takes "+convertLocks(r.db.Name(), s.Size))
+		return r.count(ctx, cappedName, "", inv)
+	}
+	missing, err := mongoraw.MissingIndexes(ctx, r.db)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 { // as after a conversion that was cut off behind its first half
+		inv.Missing = append(inv.Missing, plan.TTL{Target: cappedName, Why: "it lacks " + strings.Join(missing, ", ") + ", which the Dashboard searches by"})
 	}
 	return r.count(ctx, cappedName, "", inv)
 }
@@ -178,6 +184,11 @@ func (r *Raw) Do(ctx context.Context, a *plan.Action, done func(int64)) error {
 			return fmt.Errorf("%s is not the capped collection", a.Target)
 		}
 		return r.resize(ctx, a)
+	case plan.ConvertCapped, plan.MakeIndexes:
+		if a.Target != cappedName {
+			return fmt.Errorf("%s is not the collection that is to be capped", a.Target)
+		}
+		return r.convert(ctx, a)
 	case plan.DeleteDocuments:
 		if !strings.HasPrefix(a.Target, rawPrefix) || strings.HasPrefix(a.Target, aggregatePrefix) {
 			return fmt.Errorf("%s is no raw collection of an organisation", a.Target)

@@ -12,13 +12,35 @@ import (
 // they were deleted by name.
 func (p *planner) capped(c *Capped) []Action {
 	want := roundCapped(p.in.Rules.CappedSize)
-	if c.Plain || want == 0 || c.Size == want {
+	switch {
+	case want == 0:
+		return nil
+	case c.Plain:
+		return p.converted(c, want)
+	case c.Size == want:
 		return nil
 	}
 	a := Action{Verb: ResizeCapped, Store: p.inv.Store, Kind: p.inv.Kind, Target: c.Target, Size: want,
 		Reason: fmt.Sprintf("capped at %s, retention.raw.capped_size is %s", units.Size(c.Size), units.Size(want))}
 	if c.Used > want {
 		p.dropped(&a, c.Used-want)
+	}
+	return []Action{a}
+}
+
+// converted makes a plain collection a capped one, if that is asked for. What does not fit goes, as with a smaller size;
+// while it is done both lie on the disk.
+func (p *planner) converted(c *Capped, want int64) []Action {
+	if !p.in.Rules.Convert {
+		return nil
+	}
+	a := Action{Verb: ConvertCapped, Store: p.inv.Store, Kind: p.inv.Kind, Target: c.Target, Size: want, Locks: c.Locks,
+		Reason: fmt.Sprintf("a plain collection of %s that grows without bound (retention.raw.convert)", size(c.Used))}
+	if c.Used > want {
+		p.dropped(&a, c.Used-want)
+	}
+	if needs := min(c.Used, want); p.inv.Free >= 0 && p.inv.Free < needs {
+		a.HeldBy = append(a.HeldBy, fmt.Sprintf("both collections lie on the disk for a while: up to %s are needed and %s are free", size(needs), size(p.inv.Free)))
 	}
 	return []Action{a}
 }

@@ -15,11 +15,12 @@ const farAway = 100 * 365 * units.Day
 
 // forecast tells where a store is heading at its present growth: what came in during the last whole days, by the records'
 // own times.
-func (p *planner) forecast() Forecast {
+func (p *planner) forecast(actions []Action) Forecast {
 	f := Forecast{Store: p.inv.Store, Kind: p.inv.Kind, Free: p.inv.Free}
 	today := p.in.Now.UTC().Truncate(units.Day)
 	from := today.Add(-growthDays * units.Day)
 	var recent int64
+	byDay := map[time.Time]int64{}
 	for i := range p.inv.Items {
 		it := &p.inv.Items[i]
 		f.Bytes += it.Bytes
@@ -30,8 +31,15 @@ func (p *planner) forecast() Forecast {
 		if it.To.After(f.Newest) {
 			f.Newest = it.To
 		}
+		byDay[it.To.Add(-time.Nanosecond).UTC().Truncate(units.Day)] += it.Bytes
 		if !it.From.Before(from) && it.From.Before(today) {
 			recent += it.Bytes
+		}
+	}
+	f.Built = built(byDay, today)
+	for i := range actions {
+		if a := &actions[i]; !a.Held() {
+			f.Cut += a.Bytes
 		}
 	}
 	days := int64(growthDays)
@@ -41,7 +49,66 @@ func (p *planner) forecast() Forecast {
 	f.Growth = recent / days
 	f.Levels = p.level(&f)
 	f.Why = p.full(&f, days)
+	f.Warning = p.warning(&f)
 	return f
+}
+
+// builtDays is how far back it is told how today's content came together.
+const builtDays = 60
+
+// built adds up what lies there by the records' own days.
+func built(byDay map[time.Time]int64, today time.Time) []Point {
+	first := today.Add(-(builtDays - 1) * units.Day)
+	var sum int64
+	for d, n := range byDay {
+		if d.Before(first) {
+			sum += n
+		}
+	}
+	out := make([]Point, 0, builtDays)
+	for d := first; !d.After(today); d = d.Add(units.Day) {
+		sum += byDay[d]
+		out = append(out, Point{d.Add(units.Day), sum})
+	}
+	return out
+}
+
+// outgrown is the factor by which a store is beyond what its rules let it grow to when somebody should look: whole units go,
+// some days late.
+const outgrown = 1.5
+
+// warning says that a store will be full soon though its rules are kept, or since they are not.
+func (p *planner) warning(f *Forecast) string {
+	within := p.in.Rules.WarnWithin
+	if within == 0 || f.Full.IsZero() || f.Full.After(p.in.Now.Add(within)) {
+		return ""
+	}
+	at := fmt.Sprintf("it is full on %s, in %.1f days", f.Full.Format(time.DateOnly), f.Full.Sub(p.in.Now).Hours()/24)
+	switch room := f.Bytes + f.Free; {
+	case f.Levels == 0:
+		return at + ": no rule bounds it; give it one (retention." + string(f.Kind) + "), or more room"
+	case f.Levels > room:
+		return fmt.Sprintf("%s: its rules let it grow to %s and there is room for %s; shorten them, or give it more room", at, size(f.Levels), size(room))
+	case float64(f.Bytes) > outgrown*float64(f.Levels):
+		return fmt.Sprintf("%s: it has %s, its rules allow %s; see that retain --apply runs, and what holds rows back", at, size(f.Bytes), size(f.Levels))
+	}
+	return ""
+}
+
+// Project tells how the store goes on, a point a day from now on: uncut if nothing is deleted, and ruled if the actions that
+// are due are done now and the rules are kept.
+func (f *Forecast) Project(now time.Time, days int) (uncut, ruled []Point) {
+	ruledBytes := max(0, f.Bytes-f.Cut)
+	for d := range days + 1 {
+		at := now.Add(time.Duration(d) * units.Day)
+		uncut = append(uncut, Point{at, f.Bytes + int64(d)*f.Growth})
+		b := ruledBytes + int64(d)*f.Growth
+		if f.Levels > 0 {
+			b = min(b, max(f.Levels, ruledBytes))
+		}
+		ruled = append(ruled, Point{at, b})
+	}
+	return uncut, ruled
 }
 
 // level is what the rules let the store grow to.
@@ -54,6 +121,8 @@ func (p *planner) level(f *Forecast) int64 {
 	}
 	var keep time.Duration
 	switch p.inv.Kind {
+	case Spool:
+		return 0 // what comes in depends on outages
 	case Aggregate:
 		return 0 // of two widths with different sizes; their own growth is what counts
 	case Archive:
@@ -61,7 +130,11 @@ func (p *planner) level(f *Forecast) int64 {
 	default:
 		keep = p.in.Rules.longest(p.inv.Kind).keep
 	}
-	return int64(float64(f.Growth) * (keep.Hours() / 24))
+	level := int64(float64(f.Growth) * (keep.Hours() / 24))
+	if bound := p.in.Rules.MaxSize[p.inv.Kind]; bound > 0 && (level == 0 || bound < level) {
+		return bound
+	}
+	return level
 }
 
 // full says when the store is full, and why that is thought.

@@ -11,6 +11,9 @@ const (
 	Raw         Kind = "raw"
 	Aggregate   Kind = "aggregate"
 	Search      Kind = "search"
+	Uptime      Kind = "uptime"
+	SQLite      Kind = "sqlite"
+	Spool       Kind = "spool"
 	DeadLetters Kind = "dead_letters"
 )
 
@@ -21,13 +24,16 @@ type Inventory struct {
 	Items   []Item
 	Capped  *Capped
 	Indexes []TTL // expiry indexes that are missing or wrong
+	Missing []TTL // other indexes that are missing
 	// Small and Replaced are of an archive, in the order of their targets and hours.
 	Small     []Hour
 	Replaced  []Leftovers
 	Unindexed []Unindexed
-	Notes     []string // what the reader of a plan should know of this store
-	Free      int64    // bytes that the store can still take; below 0: not known, or without bound
-	Ahead     string   // of what Free is, for the forecast
+	Unsealed  []Unsealed // of OpenSearch, in the order of their targets
+	Notes     []string   // what the reader of a plan should know of this store
+	Free      int64      // bytes that the store can still take; below 0: not known, or without bound
+	Ahead     string     // of what Free is, for the forecast
+	Classes   bool       // objects can lie in cheaper classes of storage (S3)
 }
 
 // Item is the smallest thing that is decided about: what one organisation (or several) has in a target in a stretch of
@@ -71,9 +77,19 @@ type Capped struct {
 	Used   int64
 	// Plain: the collection is not capped though it should be.
 	Plain bool
+	// Locks says what has to wait while it is converted.
+	Locks string
 }
 
-// TTL is an expiry index that is not as it must be.
+// Unsealed is an index that is not in its last form: several segments, or still open for writing.
+type Unsealed struct {
+	Target   string
+	From, To time.Time
+	Records  int64
+	Why      string
+}
+
+// TTL is an index that is not as it must be.
 type TTL struct {
 	Target string
 	Why    string

@@ -16,12 +16,16 @@ const (
 	DeleteDocuments Verb = "delete documents"
 	DeletePartition Verb = "delete partition"
 	DeleteSegment   Verb = "delete segment"
+	DeleteBatches   Verb = "delete spooled batches"
 	ResizeCapped    Verb = "resize capped collection"
+	ConvertCapped   Verb = "convert to capped collection"
+	MakeIndexes     Verb = "make indexes"
 	SetTTL          Verb = "set expiry index"
 	RollUp          Verb = "roll up"
 	Compact         Verb = "compact"
 	DeleteReplaced  Verb = "delete replaced objects"
 	Index           Verb = "index"
+	Seal            Verb = "merge and make read-only"
 	Erase           Verb = "erase"
 	Anonymise       Verb = "anonymise"
 )
@@ -43,6 +47,7 @@ type Action struct {
 	Objects int       `json:"objects,omitempty"` // of an archive, that are joined or deleted
 	Before  time.Time `json:"before,omitzero"`   // only what was replaced before
 	Reason  string    `json:"reason"`
+	Locks   string    `json:"locks,omitempty"`  // what has to wait while it is done, and why
 	Verify  bool      `json:"verify,omitempty"` // the archive of the span is read and verified before
 	HeldBy  []string  `json:"held_by,omitempty"`
 
@@ -70,6 +75,18 @@ type Forecast struct {
 	Free   int64     `json:"free,omitempty"`      // bytes that it can still take; below 0: not known
 	Full   time.Time `json:"full_at,omitzero"`    // when nothing is deleted any more; zero: not foreseeable
 	Why    string    `json:"reasoning"`
+	// Warning says that it will be full soon, or outgrows its rules; empty: neither.
+	Warning string `json:"warning,omitempty"`
+	// Cut is what the actions that are due free.
+	Cut int64 `json:"planned_cut,omitempty"`
+	// Built is how today's content came together, by the records' own times: bytes at the end of each of the last days.
+	Built []Point `json:"-"`
+}
+
+// Point is a size at a moment.
+type Point struct {
+	Time  time.Time `json:"time"`
+	Bytes int64     `json:"bytes"`
 }
 
 // Plan is what retention would do at a moment.
@@ -77,6 +94,8 @@ type Plan struct {
 	Made      time.Time  `json:"made"`
 	Actions   []Action   `json:"actions"`
 	Forecasts []Forecast `json:"forecasts"`
+	Warnings  []string   `json:"warnings,omitempty"` // of stores that will be full soon
+	Advice    []string   `json:"advice,omitempty"`   // what nobody but an operator can do
 	Notes     []string   `json:"notes,omitempty"`
 	Problems  []string   `json:"problems,omitempty"` // what could not be looked at
 }
@@ -94,8 +113,11 @@ func (p *Plan) Due() []Action {
 }
 
 func order(k Kind) int {
-	return slices.Index([]Kind{Aggregate, Raw, Search, DeadLetters, Archive}, k)
+	return slices.Index([]Kind{Aggregate, Raw, Uptime, Search, SQLite, Spool, DeadLetters, Archive}, k)
 }
+
+// archived tells whether the records of a kind lie in the archive too, so that it is asked before they go.
+func (k Kind) archived() bool { return k == Raw || k == Aggregate || k == Search || k == SQLite }
 
 func sortActions(as []Action) {
 	slices.SortStableFunc(as, func(a, b Action) int {

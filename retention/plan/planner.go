@@ -37,8 +37,14 @@ func Make(in Input) *Plan {
 	for i := range in.Inventories {
 		inv := &in.Inventories[i]
 		pl := planner{in: &in, inv: inv, sums: sums(inv)}
-		p.Actions = append(p.Actions, pl.actions()...)
-		p.Forecasts = append(p.Forecasts, pl.forecast())
+		actions := pl.actions()
+		p.Actions = append(p.Actions, actions...)
+		f := pl.forecast(actions)
+		p.Forecasts = append(p.Forecasts, f)
+		if f.Warning != "" {
+			p.Warnings = append(p.Warnings, f.Store+": "+f.Warning)
+		}
+		p.Advice = append(p.Advice, pl.classes()...)
 		for _, n := range inv.Notes {
 			p.Notes = append(p.Notes, inv.Store+": "+n)
 		}
@@ -95,26 +101,48 @@ func (p *planner) actions() (out []Action) {
 	if c := p.inv.Capped; c != nil {
 		return append(out, p.capped(c)...) // its size alone bounds it
 	}
-	byTarget := map[string][]*Item{}
-	for i := range p.inv.Items {
-		it := &p.inv.Items[i]
-		byTarget[it.Target] = append(byTarget[it.Target], it)
-	}
-	queues := map[string]string{}
-	for _, target := range sortedKeys(byTarget) {
-		items := byTarget[target]
-		slices.SortStableFunc(items, func(a, b *Item) int {
-			return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Width, b.Width), a.From.Compare(b.From))
-		})
-		verdicts := make([]verdict, len(items))
-		for i, it := range items {
-			verdicts[i] = p.decide(it, queues)
-		}
-		if items[0].Whole {
-			out = append(out, p.whole(items, verdicts)...)
+	targets := p.targets()
+	p.shrink(targets)
+	for _, t := range targets {
+		if t.items[0].Whole {
+			out = append(out, p.whole(t.items, t.verdicts)...)
 			continue
 		}
-		out = append(out, p.runs(items, verdicts)...)
+		out = append(out, p.runs(t.items, t.verdicts)...)
+	}
+	return append(out, p.seal(targets)...)
+}
+
+// target is what a target holds, and what is decided about each part of it.
+type target struct {
+	name     string
+	items    []*Item
+	verdicts []verdict
+}
+
+// targets decides by age, target by target in the order of their names.
+func (p *planner) targets() (out []*target) {
+	byName := map[string]*target{}
+	for i := range p.inv.Items {
+		it := &p.inv.Items[i]
+		t := byName[it.Target]
+		if t == nil {
+			t = &target{name: it.Target}
+			byName[it.Target] = t
+		}
+		t.items = append(t.items, it)
+	}
+	queues := map[string]string{}
+	for _, name := range sortedKeys(byName) {
+		t := byName[name]
+		slices.SortStableFunc(t.items, func(a, b *Item) int {
+			return cmp.Or(cmp.Compare(a.Org, b.Org), cmp.Compare(a.Width, b.Width), a.From.Compare(b.From))
+		})
+		t.verdicts = make([]verdict, len(t.items))
+		for i, it := range t.items {
+			t.verdicts[i] = p.decide(it, queues)
+		}
+		out = append(out, t)
 	}
 	return out
 }
@@ -122,6 +150,9 @@ func (p *planner) actions() (out []Action) {
 func (p *planner) expiry() (out []Action) {
 	for _, t := range p.inv.Indexes {
 		out = append(out, Action{Verb: SetTTL, Store: p.inv.Store, Kind: p.inv.Kind, Target: t.Target, Reason: t.Why})
+	}
+	for _, t := range p.inv.Missing {
+		out = append(out, Action{Verb: MakeIndexes, Store: p.inv.Store, Kind: p.inv.Kind, Target: t.Target, Reason: t.Why})
 	}
 	return out
 }
@@ -177,6 +208,8 @@ func verbOf(k Kind, it *Item) Verb {
 		return DeletePartition
 	case k == DeadLetters:
 		return DeleteSegment
+	case k == Spool:
+		return DeleteBatches
 	}
 	return DeleteDocuments
 }
@@ -195,22 +228,27 @@ func (p *planner) held(it *Item) (why []string) {
 	if it.Pinned != "" {
 		why = append(why, it.Pinned)
 	}
-	if p.inv.Kind == DeadLetters {
+	if p.inv.Kind == DeadLetters || p.inv.Kind == Spool {
 		return why
 	}
+	return append(why, p.undelivered(it.To)...)
+}
+
+// undelivered is why what ends at a moment must stay for the sake of records that are still to be written.
+func (p *planner) undelivered(end time.Time) []string {
 	switch c := p.in.Claims; {
 	case c.Err != "":
-		why = append(why, "what is still to be written is not known: "+c.Err)
-	case !c.Oldest.IsZero() && it.To.After(c.Oldest.Add(-claimReach)):
-		why = append(why, fmt.Sprintf("records taken at %s are not delivered yet and may belong here", stamp(c.Oldest.Truncate(time.Second))))
+		return []string{"what is still to be written is not known: " + c.Err}
+	case !c.Oldest.IsZero() && end.After(c.Oldest.Add(-claimReach)):
+		return []string{fmt.Sprintf("records taken at %s are not delivered yet and may belong here", stamp(c.Oldest.Truncate(time.Second)))}
 	}
-	return why
+	return nil
 }
 
 // archived tells why an item must stay because of the archive, and whether what the archive has of it is to be verified.
 func (p *planner) archived(it *Item, verify *bool) string {
 	c := p.in.Archive
-	if c == nil || p.inv.Kind == Archive || p.inv.Kind == DeadLetters {
+	if c == nil || !p.inv.Kind.archived() {
 		return ""
 	}
 	if c.Err != "" {

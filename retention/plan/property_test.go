@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -233,5 +235,74 @@ func TestForecast(t *testing.T) {
 	}
 	if f := Make(Input{Now: testNow, Inventories: []Inventory{{Kind: Raw, Free: -1}}}).Forecasts[0]; f.Growth != 0 || f.Why == "" {
 		t.Errorf("empty: %+v", f)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	inv := Inventory{Store: "search", Kind: Search, Free: 50 << 20, Ahead: "on its disks"}
+	for n := 1; n <= 10; n++ {
+		at := dayOf(testNow).Add(-time.Duration(n) * testDay)
+		inv.Items = append(inv.Items, Item{Target: at.Format(time.DateOnly), From: at, To: at.Add(testDay), Records: 1, Bytes: 10 << 20, Whole: true})
+	}
+	for name, tt := range map[string]struct {
+		keep   time.Duration
+		free   int64
+		within time.Duration
+		says   string
+	}{
+		"no rule":              {0, 50 << 20, 14 * testDay, "no rule bounds it"},
+		"rules that are long":  {30 * testDay, 50 << 20, 14 * testDay, "its rules let it grow to 300 MiB and there is room for 150 MiB"},
+		"rules that fit":       {12 * testDay, 50 << 20, 14 * testDay, ""},
+		"rules nobody applies": {3 * testDay, 50 << 20, 14 * testDay, "see that retain --apply runs"},
+		"later":                {0, 150 << 20, 14 * testDay, ""},
+		"not asked for":        {0, 50 << 20, 0, ""},
+	} {
+		inv.Free = tt.free
+		p := Make(Input{Now: testNow, Rules: Rules{Keep: map[Kind]time.Duration{Search: tt.keep}, WarnWithin: tt.within}, Inventories: []Inventory{inv}})
+		if got := p.Forecasts[0].Warning; (got == "") != (tt.says == "") || !strings.Contains(got, tt.says) || len(p.Warnings) != min(1, len(got)) {
+			t.Errorf("%s: %q, warnings %q", name, got, p.Warnings)
+		}
+	}
+}
+
+func TestProjection(t *testing.T) {
+	f := Forecast{Bytes: 100, Growth: 10, Cut: 40, Levels: 80}
+	uncut, ruled := f.Project(testNow, 5)
+	var u, r []int64
+	for i := range uncut {
+		u, r = append(u, uncut[i].Bytes), append(r, ruled[i].Bytes)
+	}
+	if !slices.Equal(u, []int64{100, 110, 120, 130, 140, 150}) || !slices.Equal(r, []int64{60, 70, 80, 80, 80, 80}) {
+		t.Errorf("uncut %v, ruled %v", u, r)
+	}
+	inv := Inventory{Kind: Search, Free: -1, Items: []Item{{From: testNow.Add(-200 * testDay), To: testNow.Add(-199 * testDay), Bytes: 5},
+		{From: dayOf(testNow).Add(-2 * testDay), To: dayOf(testNow).Add(-testDay), Bytes: 7}}}
+	b := Make(Input{Now: testNow, Inventories: []Inventory{inv}}).Forecasts[0].Built
+	if n := len(b); n != builtDays || b[0].Bytes != 5 || b[n-1].Bytes != 12 || b[n-4].Bytes != 5 || b[n-3].Bytes != 12 {
+		t.Errorf("built %v", b)
+	}
+}
+
+func TestStorageClasses(t *testing.T) {
+	inv := Inventory{Store: "archive", Kind: Archive, Free: -1, Classes: true}
+	for _, days := range []int{5, 40, 100, 200} {
+		at := testNow.Add(-time.Duration(days) * testDay)
+		inv.Items = append(inv.Items, Item{Target: "x", AnyOrg: true, From: at, To: at.Add(testDay), Records: 1, Bytes: int64(days) << 30})
+	}
+	advice := func(keep time.Duration) string {
+		return strings.Join(Make(Input{Now: testNow, Rules: Rules{Keep: map[Kind]time.Duration{Archive: keep}}, Inventories: []Inventory{inv}}).Advice, "\n")
+	}
+	if a := advice(0); !strings.Contains(a, "40 GiB are older than 30d; in class STANDARD_IA") || !strings.Contains(a, "300 GiB are older than 90d; in class GLACIER_IR") {
+		t.Errorf("kept for ever: %s", a)
+	}
+	if a := advice(120 * testDay); !strings.Contains(a, "340 GiB are older than 30d; in class STANDARD_IA") || strings.Contains(a, "GLACIER") {
+		t.Errorf("kept for 120 days: %s", a)
+	}
+	if a := advice(40 * testDay); a != "" {
+		t.Errorf("kept for 40 days: %s", a)
+	}
+	inv.Classes = false
+	if a := advice(0); a != "" {
+		t.Errorf("a directory: %s", a)
 	}
 }

@@ -17,9 +17,13 @@ type Rules struct {
 	Holds         []Hold
 	Floor         time.Duration // nothing younger is ever deleted
 	CappedSize    int64
-	CompactAfter  time.Duration // age of an hour's end; 0: nothing is joined
-	TargetObject  int64         // bytes of rows in a joined object
-	Grace         time.Duration // how long replaced objects stay
+	Convert       bool           // a plain collection that should be capped is converted
+	MaxSize       map[Kind]int64 // bytes of all that a store of the kind holds; 0: no bound
+	SealAfter     time.Duration  // age of an index's end; 0: none is merged and made read-only
+	CompactAfter  time.Duration  // age of an hour's end; 0: nothing is joined
+	TargetObject  int64          // bytes of rows in a joined object
+	WarnWithin    time.Duration  // before a store is full; 0: never
+	Grace         time.Duration  // how long replaced objects stay
 }
 
 // OrgRules override rules for one organisation; what is not in them is not overridden.
@@ -79,7 +83,7 @@ func (r *Rules) of(k Kind, i *Item) rule {
 	switch {
 	case k == Aggregate:
 		return r.ofWidth(i.Org, i.Width)
-	case i.AnyOrg && k != DeadLetters:
+	case i.AnyOrg && k != DeadLetters && k != Spool:
 		return r.longest(k)
 	}
 	if keep, ok := r.Organisations[i.Org].Keep[k]; ok {

@@ -65,8 +65,8 @@ func (e *Eraser) Plan(ctx context.Context) (out []plan.Action, err error) {
 			out = append(out, a)
 			continue
 		}
-		if status, err := e.admin.Call(ctx, http.MethodPost, "/"+x.Name+"/_refresh", nil, nil); status == 0 || status >= 500 {
-			return nil, fmt.Errorf("refresh index %s: %w", x.Name, err)
+		if err := e.refresh(ctx, x.Name); err != nil {
+			return nil, err
 		}
 		if a.Records, err = e.count(ctx, x.Name, e.whose()); err != nil {
 			return nil, err
@@ -156,6 +156,9 @@ func (e *Eraser) do(ctx context.Context, a *plan.Action, done func(int64)) error
 	var started struct {
 		Task string `json:"task"`
 	}
+	if _, err := e.admin.Unseal(ctx, a.Target); err != nil { // the next retain seals it again
+		return err
+	}
 	path := fmt.Sprintf("/%s/%s?conflicts=proceed&refresh=true&wait_for_completion=false&requests_per_second=%d", a.Target, verb, e.o.Rate)
 	crash.Before("erase/index-documents")
 	_, err := e.admin.Call(ctx, http.MethodPost, path, body, &started)
@@ -163,5 +166,5 @@ func (e *Eraser) do(ctx context.Context, a *plan.Action, done func(int64)) error
 	if err != nil {
 		return fmt.Errorf("%s documents of %s: %w", a.Verb, a.Target, err)
 	}
-	return e.await(ctx, a.Target, started.Task, done)
+	return e.await(ctx, string(a.Verb)+" documents of "+a.Target, started.Task, done)
 }

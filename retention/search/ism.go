@@ -23,6 +23,30 @@ func policy() map[string]any {
 	}}
 }
 
+// storedPolicy is what is looked at of the policy that the cluster has.
+type storedPolicy struct {
+	SeqNo  int64 `json:"_seq_no"`
+	Term   int64 `json:"_primary_term"`
+	Policy struct {
+		Default string `json:"default_state"`
+		States  []struct {
+			Name        string           `json:"name"`
+			Actions     []map[string]any `json:"actions"`
+			Transitions []any            `json:"transitions"`
+		} `json:"states"`
+	} `json:"policy"`
+}
+
+// deletes tells whether the policy still deletes at once what it is attached to. The cluster fills defaults in, so that
+// only what matters is looked at.
+func (p *storedPolicy) deletes() bool {
+	if len(p.Policy.States) != 1 || p.Policy.Default != p.Policy.States[0].Name {
+		return false
+	}
+	st := p.Policy.States[0]
+	return len(st.Transitions) == 0 && len(st.Actions) == 1 && st.Actions[0]["delete"] != nil
+}
+
 // managed asks which policy each index has. It also finds out whether the plugin answers.
 func (s *Store) managed(ctx context.Context, inv *plan.Inventory) (map[string]string, error) {
 	s.ism = false
@@ -63,8 +87,16 @@ func (s *Store) managed(ctx context.Context, inv *plan.Inventory) (map[string]st
 // attach makes the policy if it is not there and gives it an index to delete. It tells whether the policy has it now.
 func (s *Store) attach(ctx context.Context, name string) (bool, error) {
 	path := "/_plugins/_ism/policies/" + policyID
-	status, err := s.admin.Call(ctx, http.MethodGet, path, nil, nil)
-	if status == http.StatusNotFound {
+	var have storedPolicy
+	status, err := s.admin.Call(ctx, http.MethodGet, path, nil, &have)
+	switch {
+	case status == http.StatusOK && err == nil && !have.deletes():
+		s.o.Log.Warn("the policy of Index State Management was changed and is put right", "policy", policyID)
+		path += fmt.Sprintf("?if_seq_no=%d&if_primary_term=%d", have.SeqNo, have.Term) // 409 if somebody changes it meanwhile
+		crash.Before("retention/ism-policy-change")
+		_, err = s.admin.Call(ctx, http.MethodPut, path, policy(), nil)
+		crash.After("retention/ism-policy-change")
+	case status == http.StatusNotFound:
 		crash.Before("retention/ism-policy")
 		status, err = s.admin.Call(ctx, http.MethodPut, path, policy(), nil)
 		crash.After("retention/ism-policy")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,13 +65,18 @@ type index struct {
 	Status string `json:"status"`
 	Docs   string `json:"docs.count"`
 	Size   string `json:"store.size"`
+
+	Shards   string `json:"pri"`
+	Segments string `json:"pri.segments.count"`
 }
+
+const indexFields = "index,status,docs.count,store.size,pri,pri.segments.count"
 
 // Inventory lists the indices of the sink's pattern. Those of which a rule may want something are counted by organisation.
 func (s *Store) Inventory(ctx context.Context, now time.Time) (plan.Inventory, error) {
 	inv := plan.Inventory{Store: s.o.Name, Kind: plan.Search, Free: -1, Ahead: "on the cluster's disks, below the flood-stage watermark"}
 	var found []index
-	path := "/_cat/indices/" + s.admin.Wildcard() + "?format=json&bytes=b&h=index,status,docs.count,store.size"
+	path := "/_cat/indices/" + s.admin.Wildcard() + "?format=json&bytes=b&h=" + indexFields
 	if status, err := s.admin.Call(ctx, http.MethodGet, path, nil, &found); err != nil && status != http.StatusNotFound {
 		return inv, fmt.Errorf("list indices: %w", err)
 	}
@@ -78,13 +84,18 @@ func (s *Store) Inventory(ctx context.Context, now time.Time) (plan.Inventory, e
 	if err != nil {
 		return inv, err
 	}
-	cut := s.shortest(now)
+	readOnly, err := s.readOnly(ctx)
+	if err != nil {
+		return inv, err
+	}
+	cut := later(s.shortest(now), s.beyond(found))
 	for _, x := range found {
 		from, to, ok := s.admin.Span(x.Name)
 		if !ok {
 			inv.Notes = append(inv.Notes, "index "+x.Name+" has no time of the pattern "+s.o.Config.Index+" in its name and is left alone")
 			continue
 		}
+		s.unsealed(&inv, &x, from, to, readOnly[x.Name])
 		it := plan.Item{Target: x.Name, From: from, To: to, Whole: true, AnyOrg: true, Records: number(x.Docs), Bytes: number(x.Size)}
 		if s.o.ISM == Always && !s.ism {
 			it.Pinned = "retention.search.ism is always, and Index State Management does not answer"
@@ -123,6 +134,38 @@ func (s *Store) shortest(now time.Time) time.Time {
 	return now.Add(-keep)
 }
 
+// beyond is the moment that an index must end before to be among the oldest that the bound on all sizes leaves no room for.
+func (s *Store) beyond(found []index) time.Time {
+	bound := s.o.Rules.MaxSize[plan.Search]
+	if bound == 0 {
+		return time.Time{}
+	}
+	type aged struct {
+		to    time.Time
+		bytes int64
+	}
+	var all []aged
+	for _, x := range found {
+		if _, to, ok := s.admin.Span(x.Name); ok {
+			all = append(all, aged{to, number(x.Size)})
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int { return b.to.Compare(a.to) })
+	for _, x := range all {
+		if bound -= x.bytes; bound < 0 {
+			return x.to
+		}
+	}
+	return time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 func number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil { // a red index has none
@@ -155,8 +198,8 @@ func (s *Store) organisations(ctx context.Context, it plan.Item) ([]plan.Item, e
 	}
 	body := map[string]any{"size": 0, "track_total_hits": true, "aggs": map[string]any{
 		"orgs": map[string]any{"terms": map[string]any{"field": "org_id", "size": maxOrgs, "missing": ""}}}}
-	if status, err := s.admin.Call(ctx, http.MethodPost, "/"+it.Target+"/_refresh", nil, nil); status == 0 || status >= 500 {
-		return nil, fmt.Errorf("refresh index %s: %w", it.Target, err)
+	if err := s.refresh(ctx, it.Target); err != nil {
+		return nil, err
 	}
 	if _, err := s.admin.Call(ctx, http.MethodPost, "/"+it.Target+"/_search", body, &res); err != nil {
 		// without the sink's template the field may be text; who has what is not known then
@@ -181,6 +224,14 @@ func (s *Store) organisations(ctx context.Context, it plan.Item) ([]plan.Item, e
 		out = append(out, it)
 	}
 	return out, nil
+}
+
+// refresh makes what was written and merged last seen. A service that has no such request does it by itself.
+func (s *Store) refresh(ctx context.Context, name string) error {
+	if status, err := s.admin.Call(ctx, http.MethodPost, "/"+name+"/_refresh", nil, nil); status == 0 || status >= 500 {
+		return fmt.Errorf("refresh index %s: %w", name, err)
+	}
+	return nil
 }
 
 // flood is the share of a disk that OpenSearch keeps free, by its default watermark.
@@ -216,6 +267,8 @@ func (s *Store) Do(ctx context.Context, a *plan.Action, done func(int64)) error 
 		return nil
 	case plan.DeleteDocuments:
 		return s.deleteDocuments(ctx, a, done)
+	case plan.Seal:
+		return s.seal(ctx, a.Target)
 	}
 	return fmt.Errorf("%s is not for OpenSearch", a.Verb)
 }
@@ -255,6 +308,10 @@ func (s *Store) deleteDocuments(ctx context.Context, a *plan.Action, done func(i
 		}
 	}
 	body := map[string]any{"query": map[string]any{"bool": map[string]any{"should": should, "minimum_should_match": 1}}}
+	sealed, err := s.admin.Unseal(ctx, a.Target)
+	if err != nil {
+		return err
+	}
 	var started struct {
 		Task string `json:"task"`
 	}
@@ -268,7 +325,13 @@ func (s *Store) deleteDocuments(ctx context.Context, a *plan.Action, done func(i
 	if err != nil {
 		return fmt.Errorf("delete documents of %s: %w", a.Target, err)
 	}
-	return s.await(ctx, a.Target, started.Task, done)
+	if err := s.await(ctx, "delete documents of "+a.Target, started.Task, done); err != nil {
+		return err
+	}
+	if sealed {
+		return s.seal(ctx, a.Target)
+	}
+	return s.merge(ctx, a.Target, "only_expunge_deletes=true") // before that the disk has all of it
 }
 
 // await waits for a task of the cluster. When ctx ends before, the task goes on; to start it again is harmless.
@@ -291,14 +354,14 @@ func (s *Store) await(ctx context.Context, target, task string, done func(int64)
 			} `json:"response"`
 		}
 		if _, err := s.admin.Call(ctx, http.MethodGet, "/_tasks/"+task, nil, &t); err != nil {
-			return fmt.Errorf("delete documents of %s: %w", target, err)
+			return fmt.Errorf("%s: %w", target, err)
 		}
 		n := max(t.Task.Status.Deleted, t.Response.Deleted, t.Task.Status.Updated, t.Response.Updated)
 		done(n - said)
 		said = n
 		if t.Completed {
 			if len(t.Error) > 0 || len(t.Response.Failures) > 0 {
-				return fmt.Errorf("delete documents of %s: %d failed; %v", target, len(t.Response.Failures), t.Error["reason"])
+				return fmt.Errorf("%s: %d failed; %v", target, len(t.Response.Failures), t.Error["reason"])
 			}
 			return nil
 		}

@@ -141,6 +141,7 @@ func TestIndicesAndDocuments(t *testing.T) {
 // ismStub answers as the plugin's documentation says.
 type ismStub struct {
 	policy   bool
+	changed  bool // by an operator, so that it deletes nothing
 	attached map[string]bool
 	foreign  string // an index with another's policy
 	deleted  []string
@@ -173,10 +174,18 @@ func (f *ismStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			say(400, map[string]any{"error": "bad policy"})
 			return
 		}
-		f.policy = true
+		if f.policy && r.URL.Query().Get("if_seq_no") != "7" {
+			say(409, map[string]any{"error": "version conflict"})
+			return
+		}
+		f.policy, f.changed = true, false
 		say(201, map[string]any{"_id": "sluice-expire"})
 	case r.URL.Path == "/_plugins/_ism/policies/sluice-expire" && f.policy:
-		say(200, map[string]any{"_id": "sluice-expire"})
+		p := policy()["policy"].(map[string]any)
+		if f.changed {
+			p["states"] = []any{map[string]any{"name": "delete", "actions": []any{map[string]any{"read_only": map[string]any{}}}, "transitions": []any{}}}
+		}
+		say(200, map[string]any{"_id": "sluice-expire", "_seq_no": 7, "_primary_term": 1, "policy": p})
 	case r.URL.Path == "/_plugins/_ism/policies/sluice-expire":
 		say(404, map[string]any{"error": map[string]any{"type": "status_exception", "reason": "Policy not found"}, "status": 404})
 	case strings.HasPrefix(r.URL.Path, "/_plugins/_ism/explain/"):
@@ -220,6 +229,22 @@ func TestManagedByThePlugin(t *testing.T) {
 	p := makePlan(t, s, r)
 	if due := p.Due(); len(due) != 1 || due[0].Target != "x-2026.01.02" || !strings.Contains(strings.Join(p.Notes, " "), "x-2026.01.01 is being deleted") {
 		t.Errorf("an index that the plugin deletes is planned again: %+v %v", due, p.Notes)
+	}
+}
+
+// TestAChangedPolicyIsPutRight: one that does not delete would keep what it is attached to for ever.
+func TestAChangedPolicyIsPutRight(t *testing.T) {
+	f := &ismStub{attached: map[string]bool{}, policy: true, changed: true}
+	server := httptest.NewServer(f)
+	defer server.Close()
+	s := open(t, server.URL, "x", Auto, plan.Rules{Keep: map[plan.Kind]time.Duration{plan.Search: 30 * units.Day}})
+	for _, a := range makePlan(t, s, s.o.Rules).Due() {
+		if err := s.Do(t.Context(), &a, func(int64) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.changed || len(f.attached) != 2 {
+		t.Errorf("changed %v, attached %v", f.changed, f.attached)
 	}
 }
 

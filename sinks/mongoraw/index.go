@@ -3,6 +3,7 @@ package mongoraw
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -56,6 +57,16 @@ func (s *Sink) ensureIndexes(ctx context.Context, db *driver.Database, k collect
 		return errNoCollection
 	}
 	return err
+}
+
+// MissingIndexes are the names of the indexes that the capped collection lacks.
+func MissingIndexes(ctx context.Context, db *driver.Database) ([]string, error) {
+	return mongo.Missing(ctx, db.Collection(cappedName), sharedIndexes())
+}
+
+// MakeIndexes makes the indexes of the capped collection that are not there, and waits for them.
+func MakeIndexes(ctx context.Context, db *driver.Database, log *slog.Logger) error {
+	return mongo.MakeIndexes(ctx, db, cappedName, sharedIndexes(), makeIndex, log)
 }
 
 func makeIndex(ctx context.Context, db *driver.Database, command bson.D) error {

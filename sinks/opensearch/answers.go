@@ -32,13 +32,15 @@ const (
 	typeNoIndex  = "index_not_found_exception"
 	typeBlocked  = "cluster_block_exception"
 	typeArgument = "illegal_argument_exception"
+	writeBlock   = "index write (api)" // the block that index.blocks.write sets
 
-	ofIndex  = "it lies in the index or the cluster: it would make dead letters of all records"
-	ofRecord = "the document does not parse, or does not fit the mapping"
-	ofBulk   = "something in the request cannot be read"
-	readOnly = "an index is read-only, or the disk is full: after 10 s"
-	noRights = "wrong credentials, or a right is missing"
-	lessLoad = "the cluster asks for less load"
+	ofIndex     = "it lies in the index or the cluster: it would make dead letters of all records"
+	ofRecord    = "the document does not parse, or does not fit the mapping"
+	ofBulk      = "something in the request cannot be read"
+	readOnly    = "an index is read-only, or the disk is full: after 10 s"
+	sealedIndex = "an index that retention made read-only is opened at once for late records; a block of another's: after 10 s"
+	noRights    = "wrong credentials, or a right is missing"
+	lessLoad    = "the cluster asks for less load"
 )
 
 // itemAnswers decide about one document of a bulk request. A type that nobody knows is repeated: only what speaks of the
@@ -69,6 +71,7 @@ var itemAnswers = rules{
 	{status: http.StatusBadRequest, kind: "stream_constraints_exception", action: pipeline.DeadRecord, why: ofRecord},
 	{status: http.StatusBadRequest, kind: "strict_dynamic_mapping_exception", action: pipeline.DeadRecord, why: ofRecord},
 	{status: http.StatusBadRequest, kind: "x_content_parse_exception", action: pipeline.DeadRecord, why: ofRecord},
+	{status: http.StatusForbidden, kind: typeBlocked, says: writeBlock, action: pipeline.RepeatSlow, why: sealedIndex},
 	{status: http.StatusForbidden, kind: typeBlocked, action: pipeline.RepeatSlow, why: readOnly},
 	{status: http.StatusTooManyRequests, kind: typeBlocked, action: pipeline.RepeatSlow, why: readOnly},
 	{status: http.StatusTooManyRequests, why: lessLoad},

@@ -46,6 +46,7 @@ const (
 	again
 	hopeless
 	noIndex // again, once the index has been made
+	blocked // again, once the index is open for writing
 )
 
 // fate sorts what a bulk request says of a document. What nobody knows is repeated.
@@ -58,6 +59,9 @@ func (r itemResult) fate() fate {
 	}
 	if r.Status == http.StatusNotFound && r.Error != nil && r.Error.Type == typeNoIndex {
 		return noIndex
+	}
+	if r.Status == http.StatusForbidden && r.Error != nil && r.Error.Type == typeBlocked && r.Error.mentions(writeBlock) {
+		return blocked
 	}
 	return again
 }

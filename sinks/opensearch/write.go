@@ -25,7 +25,42 @@ func (s *Sink) Write(ctx context.Context, b *pipeline.Batch) (pipeline.Result, e
 		return pipeline.Result{}, err
 	}
 	w.send(ctx, w.ensured(ctx, w.place()))
+	w.reopen(ctx)
 	return w.tally.Result()
+}
+
+// late is an item whose index is closed to writing, and the server's word for it.
+type late struct {
+	item int
+	err  error
+}
+
+// reopen opens the indices that retention made read-only, and sends what they are owed again. A block that somebody else
+// set stays, and records wait for it.
+func (w *writer) reopen(ctx context.Context) {
+	lates := w.late
+	w.late, w.reopened = nil, true
+	opened := map[string]bool{}
+	var items []int
+	for _, l := range lates {
+		name := w.index[l.item]
+		open, known := opened[name]
+		if !known {
+			var err error
+			if open, err = w.client.unseal(ctx, name); err != nil {
+				w.sink.log.Warn("late records wait for an index that is read-only", "index", name, "err", err)
+			} else if open {
+				w.sink.log.Info("an index that retention made read-only is open again for late records", "index", name)
+			}
+			opened[name] = open
+		}
+		if open {
+			items = append(items, l.item)
+		} else {
+			w.tally.Retry([]int{l.item}, l.err)
+		}
+	}
+	w.send(ctx, items)
 }
 
 // writer writes one batch.
@@ -37,6 +72,9 @@ type writer struct {
 	namer  namer
 	tally  *tally.Tally
 	index  []string // by item
+
+	late     []late // items whose index is closed to writing
+	reopened bool   // that was tried
 }
 
 func (s *Sink) newWriter(c *client, b *pipeline.Batch) (*writer, error) {
@@ -199,6 +237,12 @@ func (w *writer) sort(items []int, results []itemResult) {
 		case noIndex: // it vanished under way: the next attempt makes it
 			w.sink.indices.forget(w.index[i])
 			w.tally.Retry([]int{i}, errors.New("index "+w.index[i]+" is gone"))
+		case blocked:
+			if w.reopened {
+				w.tally.Retry([]int{i}, r.err(w.index[i]))
+				continue
+			}
+			w.late = append(w.late, late{i, r.err(w.index[i])})
 		default:
 			w.tally.Retry([]int{i}, r.err(w.index[i]))
 		}
