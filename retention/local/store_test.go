@@ -9,16 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	"sluice/internal/units"
 	"sluice/retention/plan"
 	"sluice/sinks/sqlite"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var now = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestHoldOfWhatCameLate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := NewRaw(t.Context(), "raw", mongoraw.Config{URI: uri, Database: database(t, uri), Layout: mongoraw.LayoutCapped}, 0)
+		raw, err := NewRaw(t.Context(), "raw", mongoraw.Config{URI: uri, Database: database(t, uri), Layout: mongoraw.LayoutCapped}, 0, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
