@@ -25,12 +25,12 @@ func archiveCommand(e *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "archive",
 		Short: "What the CSV archive holds, and whether it is sound",
-		Long: `Reads the archive that an s3-csv or csv sink writes; only erase changes anything. Times are those of the records, --from
+		Long: `Reads the archive that an s3-csv or csv sink writes; only erase and import change anything. Times are those of the records, --from
 is in, --to is out.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(archiveList(e), archiveVerify(e), archiveCat(e), archiveStats(e), archiveDDL(e), archiveErase(e))
+	c.AddCommand(archiveList(e), archiveVerify(e), archiveCat(e), archiveStats(e), archiveDDL(e), archiveErase(e), archiveImport(e))
 	return c
 }
 

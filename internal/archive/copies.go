@@ -17,14 +17,22 @@ type History struct {
 }
 
 // History is the one that the row was claimed in.
-func (r *Row) History() History { return History{r.Stream.Lineage, r.Position.Claim.Epoch} }
+func (r *Row) History() History { return history(r.Stream.Lineage, r.Position) }
+
+// history of a row; all that was imported under one lineage is one.
+func history(lineage string, p pipeline.Position) History {
+	if IsImport(lineage) {
+		return History{Lineage: lineage}
+	}
+	return History{lineage, p.Claim.Epoch}
+}
 
 // Histories are those that an object has rows of.
 func (m *Manifest) Histories() []History {
 	out := make([]History, 0, len(m.Positions))
 	for _, r := range m.Positions {
 		if p, err := pipeline.ParsePosition(r.From); err == nil { // its reader has checked it
-			out = append(out, History{r.Lineage, p.Claim.Epoch})
+			out = append(out, history(r.Lineage, p))
 		}
 	}
 	return out

@@ -105,3 +105,32 @@ func TestSpooledRangeComesBackAfterJoining(t *testing.T) {
 		}
 	}
 }
+
+// stopAfter is a store that fails from one put on; the first put of a manifest that fails may come late.
+type stopAfter struct {
+	*memStore
+	left int
+	kept stopped
+}
+
+func (s *stopAfter) PutIfAbsent(ctx context.Context, key string, body io.ReadSeeker, size int64, sha string) (Info, bool, error) {
+	if s.left--; s.left > 0 {
+		return s.memStore.PutIfAbsent(ctx, key, body, size, sha)
+	}
+	if s.left == 0 && strings.HasSuffix(key, manifestExt) {
+		s.kept.memStore = s.memStore
+		return s.kept.PutIfAbsent(ctx, key, body, size, sha)
+	}
+	return Info{}, false, errFrozen
+}
+
+// late sends the manifest that was kept.
+func (s *stopAfter) late(t *testing.T) {
+	t.Helper()
+	if s.kept.key == "" {
+		return
+	}
+	if _, _, err := s.memStore.PutIfAbsent(t.Context(), s.kept.key, strings.NewReader(string(s.kept.body)), int64(len(s.kept.body)), s.kept.sha); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -36,6 +36,7 @@ type Manifest struct {
 	Lineage     string            `json:"lineage"`
 	Erased      int64             `json:"erased,omitempty"`     // records that were taken out for good
 	Anonymised  int64             `json:"anonymised,omitempty"` // records whose person cannot be told any more
+	Imported    string            `json:"imported,omitempty"`   // kind of store that the rows were read from; empty: a gateway's list
 
 	Key string `json:"-"` // the object's key, set by ParseManifest
 }
@@ -122,9 +123,10 @@ func (m *Manifest) ManifestKey() string {
 }
 
 // Complete tells whether the object lacks nothing that was taken: no filter chose its rows, no mask changed them and no
-// body was dropped, nobody's records were erased. A rebuild refuses others.
+// body was dropped, nobody's records were erased; and that it comes from a list and not from a store that had lost some of
+// what records say. A rebuild refuses others.
 func (m *Manifest) Complete() bool {
-	return m.Filters == nil && len(m.Masks) == 0 && !m.DropBodies && m.Erased == 0 && m.Anonymised == 0
+	return m.Filters == nil && len(m.Masks) == 0 && !m.DropBodies && m.Erased == 0 && m.Anonymised == 0 && m.Imported == ""
 }
 
 // same tells whether two manifests stand for the same rows.

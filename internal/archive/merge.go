@@ -45,7 +45,7 @@ func (m *Manifest) bounds() (from, to place) {
 
 // kin is all that objects must share to be joined: what was done to their rows before they were written.
 func (m *Manifest) kin() string {
-	b, err := json.Marshal([]any{m.Version, m.Columns, m.Filters, m.Masks, m.DropBodies, m.Accept, m.Compression, m.Region, m.Erased > 0, m.Anonymised > 0})
+	b, err := json.Marshal([]any{m.Version, m.Columns, m.Filters, m.Masks, m.DropBodies, m.Accept, m.Compression, m.Region, m.Erased > 0, m.Anonymised > 0, m.Imported})
 	if err != nil {
 		return m.Key // like no other
 	}

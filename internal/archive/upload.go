@@ -107,18 +107,21 @@ func (u *uploader) putHour(ctx context.Context, r *gathered, h hour, rows *hourR
 		return err
 	}
 	m.Key = Partition(r.members.Prefix, r.members.Region, h.time()) + m.Object
+	if err := u.putObject(ctx, m, body); err != nil {
+		return err
+	}
+	return u.putManifest(ctx, m)
+}
+
+// putObject uploads an object, or adopts the one that is there.
+func (u *uploader) putObject(ctx context.Context, m *Manifest, body *body) error {
 	crash.Before("archive/object")
 	there, created, err := u.store.PutIfAbsent(ctx, m.Key, body, body.size, m.SHA256)
 	crash.After("archive/object")
-	if err != nil {
-		return err
+	if err == nil && !created {
+		err = u.adopt(ctx, m, there)
 	}
-	if !created {
-		if err := u.adopt(ctx, m, there); err != nil {
-			return err
-		}
-	}
-	return u.putManifest(ctx, m)
+	return err
 }
 
 // confirm holds that an hour of a range that was settled in part is in the store, and so are the rows that come again.

@@ -48,6 +48,9 @@ func (a *audit) links(at time.Time, ms []*archive.Manifest) {
 	for _, m := range ms {
 		a.chain.lacks = a.chain.lacks || m.Erased > 0
 		for _, r := range m.Positions {
+			if archive.IsImport(r.Lineage) {
+				continue // gaps between IDs mean nothing
+			}
 			from, err1 := pipeline.ParsePosition(r.From)
 			to, err2 := pipeline.ParsePosition(r.To)
 			if err1 != nil || err2 != nil {

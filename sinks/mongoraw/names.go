@@ -24,3 +24,12 @@ func orgCollection(database, org string) (name, reason string) {
 	}
 	return mongo.OrgCollection(database, orgPrefix, org)
 }
+
+// HoldsRecords tells whether a collection of that name has the records of requests, in a layout.
+func HoldsRecords(layout, name string) bool {
+	if layout == LayoutCapped {
+		return name == cappedName
+	}
+	org, ok := strings.CutPrefix(name, orgPrefix)
+	return ok && !strings.HasPrefix(org, aggregatePrefix)
+}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	format "sluice/internal/archive"
+	"sluice/internal/pace"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 )
@@ -52,7 +53,7 @@ func (p Place) Before(q Place) bool {
 type Replay struct {
 	o    Options
 	cut  batches
-	pace pacer
+	pace pace.Pacer
 }
 
 // step is what the reader passes to the writer: rows, or the end of an object.
@@ -68,7 +69,7 @@ func Run(ctx context.Context, o Options, after Place) error {
 	if o.Rate > 0 {
 		o.Batch.Records = max(1, min(o.Batch.Records, int(o.Rate)))
 	}
-	r := &Replay{o: o, cut: batches{limits: o.Batch, now: time.Now()}, pace: pacer{rate: o.Rate}}
+	r := &Replay{o: o, cut: batches{limits: o.Batch, now: time.Now()}, pace: pace.Pacer{Rate: o.Rate}}
 	steps := make(chan step, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -165,7 +166,7 @@ func (r *Replay) pass(ctx context.Context, out chan<- step) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := r.pace.wait(ctx, len(rows)); err != nil {
+	if err := r.pace.Wait(ctx, len(rows)); err != nil {
 		return err
 	}
 	return send(ctx, out, step{rows: rows})
@@ -178,23 +179,4 @@ func send(ctx context.Context, out chan<- step, s step) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// pacer holds a rate over the whole of a replay.
-type pacer struct {
-	rate  float64 // a second; 0: none
-	began time.Time
-	sent  float64
-}
-
-func (p *pacer) wait(ctx context.Context, n int) error {
-	if p.rate <= 0 {
-		return nil
-	}
-	if p.began.IsZero() {
-		p.began = time.Now()
-	}
-	due := p.began.Add(time.Duration(p.sent / p.rate * float64(time.Second)))
-	p.sent += float64(n)
-	return pause(ctx, time.Until(due))
 }

@@ -95,6 +95,8 @@ func lacks(m *format.Manifest) string {
 	switch {
 	case m.Complete():
 		return ""
+	case m.Imported != "":
+		return "was imported from " + m.Imported + ", whose documents do not say which requests were GraphQL, and whose aggregates have counted them"
 	case m.Filters != nil:
 		return "has only what the filters of its sink let through"
 	case len(m.Masks) > 0:
