@@ -77,7 +77,8 @@ func (r role) part(cfg *config.Config) (*config.Config, error) {
 		return nil, usageError{fmt.Errorf("--role %s is not known: use all, edge or worker", r)}
 	}
 	for name, s := range cfg.Sources {
-		if _, topic := s.Settings.(kafka.Config); r == roleAll || topic == (r == roleWorker) {
+		_, list := s.Settings.(redislist.Config)
+		if r == roleAll || list == (r == roleEdge) {
 			out.Sources[name] = s
 		}
 	}

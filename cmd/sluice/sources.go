@@ -8,6 +8,7 @@ import (
 
 	"sluice/internal/config"
 	"sluice/internal/pipeline"
+	"sluice/sources/archive"
 	"sluice/sources/kafka"
 	"sluice/sources/redislist"
 )
@@ -26,6 +27,9 @@ type source interface {
 
 // newSources makes the sources in the order of their names. alarm, if not nil, is told what needs an operator.
 func newSources(cfg *config.Config, deps redislist.Deps, alarm func(string)) ([]source, error) {
+	if err := followable(cfg); err != nil {
+		return nil, err
+	}
 	var out []source
 	for _, name := range sortedKeys(cfg.Sources) {
 		var s source
@@ -37,6 +41,10 @@ func newSources(cfg *config.Config, deps redislist.Deps, alarm func(string)) ([]
 			var k *kafka.Source
 			k, err = kafka.New(name, settings, kafka.Deps{Log: deps.Log, BatchRecords: deps.BatchRecords, Alarm: alarm})
 			s = topicSource{k}
+		case archive.Config:
+			var a *archive.Source
+			a, err = archive.New(name, settings, archive.Deps{Log: deps.Log, Token: deps.Token, Sinks: followingSinks(cfg), Alarm: alarm})
+			s = archiveSource{a}
 		default:
 			err = fmt.Errorf("no source is made of %T", settings)
 		}

@@ -118,3 +118,6 @@ func unescapeLabel(s string) string {
 	}
 	return b.String()
 }
+
+// IsManifest tells whether an object's name is that of a manifest.
+func IsManifest(name string) bool { return strings.HasSuffix(name, manifestExt) }

@@ -26,7 +26,7 @@ type Config struct {
 
 // Source is one place records come from.
 type Source struct {
-	Type string `yaml:"type" doc:"Kind of the source." enum:"redis|kafka" required:"true"`
+	Type string `yaml:"type" doc:"Kind of the source." enum:"redis|kafka|archive" required:"true"`
 
 	// Settings is the typed configuration of the source: redislist.Config or kafka.Config of sources/kafka.
 	Settings any `yaml:"-"`

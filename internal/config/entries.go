@@ -37,13 +37,11 @@ func find(ks []kind, name string) (kind, bool) {
 	return ks[i], true
 }
 
-// names of the types that can be used.
+// names of the types.
 func names(ks []kind) []string {
 	var out []string
 	for _, k := range ks {
-		if k.defaults != nil {
-			out = append(out, k.name)
-		}
+		out = append(out, k.name)
 	}
 	return out
 }
@@ -91,14 +89,8 @@ func (d *decoder) kindOf(n *node, path string, ks []kind, what string) (kind, bo
 		return kind{}, false
 	}
 	k, ok := find(ks, t.text)
-	switch {
-	case !ok:
-		d.report(t, at, "there is no "+what+" type "+strconv.Quote(t.text), cureUnknown(t.text, names(ks)))
-	case k.defaults == nil:
-		d.report(t, at, what+" type "+t.text+" is not in this version", cureChoice(names(ks)))
-		ok = false
-	}
 	if !ok {
+		d.report(t, at, "there is no "+what+" type "+strconv.Quote(t.text), cureUnknown(t.text, names(ks)))
 		n.broken = true
 	}
 	return k, ok

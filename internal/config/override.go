@@ -178,7 +178,7 @@ func (w *leafWalk) entry(v reflect.Value, n *node, path []string, ks []kind) {
 	if t == nil {
 		return
 	}
-	if k, ok := find(ks, t.text); ok && k.defaults != nil {
+	if k, ok := find(ks, t.text); ok {
 		w.fields(reflect.ValueOf(k.defaults()), n, path)
 	}
 }

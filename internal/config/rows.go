@@ -43,9 +43,6 @@ func kindSections(what string, f field, common any, ks []kind) []section {
 	}
 	out := []section{{title: "Every " + what, intro: f.doc, rows: rows}}
 	for _, k := range ks {
-		if k.defaults == nil {
-			continue
-		}
 		s := k.defaults()
 		sv := reflect.ValueOf(s)
 		required := map[string]bool{}

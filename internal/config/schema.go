@@ -44,9 +44,6 @@ func entriesSchema(was any, entry any) object {
 func kindsSchema(common any, ks []kind) object {
 	var alternatives []any
 	for _, k := range ks {
-		if k.defaults == nil {
-			continue
-		}
 		s := structSchema(reflect.ValueOf(common))
 		props := s["properties"].(object)
 		own := structSchema(reflect.ValueOf(k.defaults()))

@@ -24,9 +24,6 @@ func plantAll(t *testing.T) string {
 		if i == len(ks.sources) {
 			b.WriteString("sinks:\n")
 		}
-		if k.defaults == nil {
-			continue
-		}
 		fmt.Fprintf(&b, "  e%d:\n    type: %s\n", i, k.name)
 		plant(&b, reflect.TypeOf(k.defaults()), "    ")
 	}

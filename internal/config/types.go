@@ -10,6 +10,7 @@ import (
 	"sluice/sinks/s3csv"
 	"sluice/sinks/sqlite"
 	"sluice/sinks/stdout"
+	"sluice/sources/archive"
 	source "sluice/sources/kafka"
 	"sluice/sources/redislist"
 )
@@ -20,7 +21,7 @@ func allKinds() kinds {
 		sources: []kind{
 			kindOf("redis", redislist.Defaults),
 			kindOf("kafka", source.Defaults),
-			{name: "archive"},
+			kindOf("archive", archive.Defaults),
 		},
 		sinks: []kind{
 			kindOf("mongo-aggregate", mongoagg.Defaults),

@@ -18,6 +18,7 @@ type chunk struct {
 	items    []Item
 	dead     []deadElement // ascending by index: poison and absurd times, dead for every sink
 	repeats  []uint32      // indices, ascending: duplicates for every sink
+	absent   []uint32      // indices, ascending: the stream has nothing there
 	bytes    int64
 	room     *room // what the items lie in, to be used again; nil: their own
 
@@ -106,7 +107,11 @@ func (d *decoding) records(c *chunk, elements []Element) {
 	c.items = items
 	for i := range elements {
 		el, index, r := &elements[i], c.from+uint32(i), &recs[i]
-		if el.Repeat {
+		switch {
+		case el.Absent:
+			c.absent = append(c.absent, index)
+			continue
+		case el.Repeat:
 			c.repeats = append(c.repeats, index)
 			continue
 		}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -13,6 +14,7 @@ type collected struct {
 	filtered uint64 // by the sink's filters, in the whole range
 	dead     uint64 // dead for every sink, in the whole range
 	repeats  uint64 // duplicates for every sink, in the whole range
+	absent   uint64 // indices that the stream has nothing at
 }
 
 // collect makes the batch of a group; a group whose to is 0 goes as far as the limits allow. The caller must release it.
@@ -102,11 +104,15 @@ func (l *lane) pick(out *collected, ch *chunk, from, to uint32, only map[uint32]
 			out.dead++
 		}
 	}
-	for _, i := range ch.repeats {
-		if from <= i && i < to {
-			out.repeats++
-		}
-	}
+	out.repeats += among(ch.repeats, from, to)
+	out.absent += among(ch.absent, from, to)
+}
+
+// among is how many of the indices, which ascend, lie in [from, to).
+func among(indices []uint32, from, to uint32) uint64 {
+	first, _ := slices.BinarySearch(indices, from)
+	end, _ := slices.BinarySearch(indices, to)
+	return uint64(end - first)
 }
 
 func firstItem(items []Item, index uint32) int {

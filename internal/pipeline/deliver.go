@@ -31,6 +31,7 @@ type group struct {
 	step     int    // 0: all at once
 	sofar    Counts // what became of the items that are not in only any more
 	others   Counts // what the range has beside the sink's items
+	absent   uint64 // and where it has nothing
 }
 
 // part is a range of which the sink has taken some items, and then nothing more. It is for who gives up the rest of it; a
@@ -47,7 +48,7 @@ func (d *delivery) part() *part {
 		return nil
 	}
 	p := &part{left: uint64(len(g.only)), Settled: Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: g.sofar.Plus(g.others), unspooled: d.spooled}}
-	p.Counts.Effective = uint64(g.to-g.from) - p.Counts.Total() - p.left
+	p.Counts.Effective = uint64(g.to-g.from) - g.absent - p.Counts.Total() - p.left
 	return p
 }
 
@@ -88,6 +89,7 @@ func (d *delivery) attempt(ctx context.Context) error {
 		return err
 	}
 	d.todo[0].to = out.batch.To
+	d.todo[0].absent = out.absent
 	d.todo[0].others = Counts{Filtered: out.filtered, DeadLetters: out.dead, Duplicates: out.repeats}
 	reported = true
 	err = d.run.call(d.lane.hard, d.lane, &out.batch, d.gen, func(res Result) error { return d.finish(out, res) })
@@ -149,7 +151,7 @@ func (d *delivery) finish(out *collected, res Result) error {
 		return nil
 	}
 	counts := g.sofar.Plus(g.others)
-	counts.Effective = uint64(g.to-g.from) - counts.Total()
+	counts.Effective = uint64(g.to-g.from) - g.absent - counts.Total()
 	d.run.keep(d.lane, Settled{Claim: d.claim.ID, From: g.from, To: g.to, Counts: counts, Note: res.Note, unspooled: d.spooled})
 	d.lane.note = cmp.Or(res.Note, d.lane.note)
 	d.kept = g.to

@@ -96,7 +96,7 @@ func (g *gathering) work(ctx context.Context, stop <-chan struct{}) {
 			close(d.done)
 			g.nudge() // perhaps the others waited for it alone
 		case <-g.idle:
-			g.hurry = g.hurry || g.once && g.caughtUp()
+			g.hurry = g.hurry || g.once && g.caughtUp() || g.briefDone()
 		case <-g.arm(timer):
 			_ = g.flush(ctx, g.hurry) // noted in the status, paced by the breaker, and due again
 		case <-stop:
@@ -211,6 +211,16 @@ func (g *gathering) caughtUp() bool {
 		}
 	}
 	return true
+}
+
+// briefDone tells whether a stream that only waits for its records to be settled has given all of them.
+func (g *gathering) briefDone() bool {
+	for _, l := range g.lanes {
+		if b, ok := l.stream.(Brief); ok && b.Brief() && l.idle.Load() && l.settler.holds() {
+			return true
+		}
+	}
+	return false
 }
 
 // last flushes everything at the shutdown, again and again until it is done or the deadline ends it.

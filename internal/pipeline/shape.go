@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -32,6 +33,30 @@ func (c ClaimShape) Encode() (key string, data []byte, err error) {
 		return "", nil, fmt.Errorf("encode the shape of a claim: %w", err)
 	}
 	return hashKey(data), data, nil
+}
+
+// Narrowed is what a claim owes of which only some sinks are to have the records, and which went through masks before. Its
+// records were accepted where they were first claimed.
+func (o Owed) Narrowed(takes func(sink string) bool, masked []Mask) (Owed, error) {
+	var cs ClaimShape
+	if err := json.Unmarshal(o.JSON, &cs); err != nil {
+		return Owed{}, fmt.Errorf("read the shape of a claim: %w", err)
+	}
+	out := Owed{}
+	for _, name := range o.Sinks {
+		if takes(name) {
+			out.Sinks = append(out.Sinks, name)
+		} else {
+			delete(cs.Sinks, name)
+		}
+	}
+	cs.Record.Masks = slices.DeleteFunc(slices.Clone(cs.Record.Masks), func(m Mask) bool {
+		return slices.ContainsFunc(masked, func(x Mask) bool { return x.Field == m.Field })
+	})
+	cs.Record.Accept = Accept{Past: math.MaxInt64, Future: math.MaxInt64}
+	var err error
+	out.Key, out.JSON, err = cs.Encode()
+	return out, err
 }
 
 func hashKey(data []byte) string {

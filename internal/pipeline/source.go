@@ -104,12 +104,19 @@ type Noter interface {
 	Note(sink string) string
 }
 
+// Brief is a Stream that ends when what it was handed over with is settled: its records are flushed as soon as they are
+// gathered, since it has nothing to wait for.
+type Brief interface {
+	Brief() bool
+}
+
 // Element is one list element.
 type Element struct {
 	Payload []byte
 	Len     int64 // the true length; larger than len(Payload) when the element was cut
 	Hash    uint64
 	Repeat  bool   // the source's own state has it already: it counts as a duplicate in every sink
+	Absent  bool   // the source has nothing at this index, which is counted nowhere: what it follows has it elsewhere
 	Dead    string // why no sink can take it; empty when nothing is known against it
 }
 
