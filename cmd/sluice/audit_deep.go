@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,7 +77,7 @@ func (e *environment) auditDeep(ctx context.Context, r role, o *deepOptions, out
 	if err != nil {
 		return err
 	}
-	letters, err := readLetters(ctx, cfg, log)
+	letters, err := identities(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -192,4 +193,18 @@ func (d *deepResult) storeText(w io.Writer, name string, s *deepaudit.StoreRepor
 	for _, n := range s.Notes {
 		fmt.Fprintln(w, "  note:", printable(n))
 	}
+}
+
+// identities reads what tells dead letters apart, and not their bytes.
+func identities(ctx context.Context, cfg *config.Config, log *slog.Logger) (out []pipeline.Letter, err error) {
+	read, closes, err := readsLetters(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer closes()
+	err = read(ctx, func(l *pipeline.Letter) error {
+		out = append(out, pipeline.Letter{ID: l.ID, Sink: l.Sink, Lineage: l.Lineage, Position: l.Position})
+		return nil
+	})
+	return out, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sluice/internal/config"
+	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/statedir"
 	"sluice/sources/redislist"
@@ -138,7 +139,7 @@ func tryLetters(ctx context.Context, cfg *config.Config) finding {
 	box, err := openLetterBox(ctx, cfg)
 	if err == nil {
 		defer box.Close()
-		_, err = box.Letters(ctx)
+		err = box.Each(ctx, func(*pipeline.Letter) error { return deadletter.ErrStop })
 	}
 	switch {
 	case err != nil:

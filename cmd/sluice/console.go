@@ -96,7 +96,7 @@ func (e *engine) trafficReader() pipeline.TrafficReader {
 	return nil
 }
 
-// ready tells whether every source is connected and every sink takes data.
+// ready tells whether every source is connected and every sink takes data, and if not why; else what degrades it.
 func (e *engine) ready() (bool, []string) {
 	why := e.pipe.Unready()
 	for _, s := range e.sources {
@@ -107,20 +107,32 @@ func (e *engine) ready() (bool, []string) {
 	for i := range why {
 		why[i] = e.cfg.Clean(why[i])
 	}
-	return len(why) == 0, why
+	if len(why) == 0 {
+		return true, e.degraded()
+	}
+	return false, why
 }
 
 func (e *engine) newestLetters(ctx context.Context, limit int) ([]console.DeadLetter, error) {
-	letters, err := readable(e.log)(e.box.Letters(ctx))
+	var last []console.DeadLetter // a ring
+	n := 0
+	err := readable(e.log, e.box.Each)(ctx, func(l *pipeline.Letter) error {
+		row := console.DeadLetter{ID: l.ID, Sink: l.Sink, Reason: l.Reason, Time: l.Time, Source: l.Source, List: l.List,
+			Position: l.Position, Bytes: l.Length}
+		if len(last) < limit {
+			last = append(last, row)
+		} else {
+			last[n%limit] = row
+		}
+		n++
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(letters)
-	letters = letters[:min(limit, len(letters))]
-	out := make([]console.DeadLetter, len(letters))
-	for i, l := range letters {
-		out[i] = console.DeadLetter{ID: l.ID, Sink: l.Sink, Reason: l.Reason, Time: l.Time, Source: l.Source, List: l.List,
-			Position: l.Position, Bytes: l.Length}
+	out := make([]console.DeadLetter, len(last))
+	for i := range out { // the newest first
+		out[i] = last[(n-1-i)%len(last)]
 	}
 	return out, nil
 }
@@ -149,8 +161,13 @@ func (v *view) make(now time.Time) pipeline.Status {
 		MemoryLimit: v.cfg.BufferLimit(), MemoryUsed: v.pipe.MemoryUsed(), Sinks: v.pipe.SinkStatuses(),
 	}
 	s.Ready, s.NotReady = v.ready()
+	if s.Ready {
+		s.NotReady = nil // what degrades it is among the alarms
+	}
+	s.Letters = v.pipe.LetterCounts()
+	spools := v.spoolUses(now)
 	for i := range s.Sinks {
-		s.Sinks[i].LastError = v.cfg.Clean(s.Sinks[i].LastError)
+		s.Sinks[i].LastError, s.Sinks[i].Spool = v.cfg.Clean(s.Sinks[i].LastError), spools[s.Sinks[i].Name]
 	}
 	for _, src := range v.sources {
 		st := src.Status()
@@ -170,6 +187,16 @@ func (v *view) make(now time.Time) pipeline.Status {
 	}
 	s.Ledger = a.ledger()
 	s.Alarms = append(s.Alarms, a.suspect()...)
+	for i := range s.Sources {
+		s.Sources[i].Lists = slices.Clone(s.Sources[i].Lists)
+		for _, l := range a.Sources[s.Sources[i].Name] {
+			for j := range s.Sources[i].Lists {
+				if s.Sources[i].Lists[j].Name == l.List {
+					s.Sources[i].Lists[j].Suspect = len(l.Suspect)
+				}
+			}
+		}
+	}
 	for i := range s.Sinks {
 		s.Sinks[i].LagRecords = a.Sinks[s.Sinks[i].Name].Pending
 		if at, ok := a.oldest[s.Sinks[i].Name]; ok {

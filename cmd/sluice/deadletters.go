@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,43 +31,133 @@ that do not decode, times outside the accepted window, records that a store refu
 	return c
 }
 
-// letters reads the dead letters of the configured state directory.
-func (e *environment) letters(c *cobra.Command) ([]pipeline.Letter, error) {
+// eachLetter reads the dead letters of the configured state directory, one at a time.
+func (e *environment) eachLetter(c *cobra.Command, f func(*pipeline.Letter) error) error {
 	cfg, log, err := e.load(c.Context())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return readLetters(c.Context(), cfg, log)
+	read, closes, err := readsLetters(c.Context(), cfg, log)
+	if err != nil {
+		return err
+	}
+	defer closes()
+	return read(c.Context(), f)
 }
 
+// letterChoice says which letters a list shows.
+type letterChoice struct {
+	sink        string
+	skip, limit int
+}
+
+// over reads the letters of the choice. It ends with errMoreLetters where there are more.
+func (o letterChoice) over(each letterReader) letterReader {
+	return func(ctx context.Context, f func(*pipeline.Letter) error) error {
+		seen := 0
+		return each(ctx, func(l *pipeline.Letter) error {
+			if o.sink != "" && l.Sink != o.sink {
+				return nil
+			}
+			switch seen++; {
+			case seen <= o.skip:
+				return nil
+			case o.limit > 0 && seen > o.skip+o.limit:
+				return errMoreLetters
+			}
+			return f(l)
+		})
+	}
+}
+
+// errMoreLetters says that a list was cut at its limit.
+var errMoreLetters = errors.New("there are more")
+
 func lettersList(e *environment) *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "All dead letters, oldest first", Args: noArgs}
+	var o letterChoice
+	c := &cobra.Command{Use: "list", Short: "All dead letters, oldest first", Args: noArgs,
+		Example: "  sluice deadletters list --limit 50\n  sluice deadletters list --sink search --skip 50 --limit 50"}
+	c.Flags().StringVar(&o.sink, "sink", "", "only those of this sink; * are those of every sink")
+	c.Flags().IntVar(&o.limit, "limit", 0, "at most so many; 0 means all")
+	c.Flags().IntVar(&o.skip, "skip", 0, "leave out so many of the oldest")
 	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		letters, err := e.letters(c)
-		if err != nil {
-			return err
+		if o.limit < 0 || o.skip < 0 {
+			return usageError{errors.New("--limit and --skip are not below 0; leave them out for all")}
 		}
-		if letters == nil {
-			letters = []pipeline.Letter{}
+		read := o.over(func(_ context.Context, f func(*pipeline.Letter) error) error { return e.eachLetter(c, f) })
+		if *out == "json" {
+			return lettersJSON(c.Context(), e.stdout, read)
 		}
-		return out.print(e.stdout, letters, func(w io.Writer) error { return lettersTable(w, letters) })
+		return lettersTable(c.Context(), e.stdout, read)
 	}
 	return c
 }
 
-func lettersTable(w io.Writer, letters []pipeline.Letter) error {
-	if len(letters) == 0 {
-		_, err := fmt.Fprintln(w, "no dead letters")
+// lettersJSON writes an array, a letter at a time.
+func lettersJSON(ctx context.Context, w io.Writer, read letterReader) error {
+	b := bufio.NewWriter(w)
+	begin := "["
+	err := read(ctx, func(l *pipeline.Letter) error {
+		if _, err := b.WriteString(begin); err != nil {
+			return err
+		}
+		begin = ",\n"
+		line, err := marshal(l)
+		if err == nil {
+			_, err = b.Write(line)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, errMoreLetters) {
+		if begin == "[" {
+			return err // nothing was written
+		}
+		return errors.Join(err, b.Flush())
+	}
+	if begin == "[" {
+		_, _ = b.WriteString(begin)
+	}
+	_, _ = b.WriteString("]\n")
+	return b.Flush()
+}
+
+// marshal writes a letter as JSON, with its reason as it is.
+func marshal(l *pipeline.Letter) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(l)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// tableRows is how many rows a table is laid out by: its columns may shift behind them.
+const tableRows = 1000
+
+func lettersTable(ctx context.Context, w io.Writer, read letterReader) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows := 0
+	err := read(ctx, func(l *pipeline.Letter) error {
+		if rows == 0 {
+			fmt.Fprintln(t, "ID\tSINK\tTIME\tLIST\tBYTES\tREASON")
+		}
+		rows++
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", l.ID, l.Sink, l.Time.Format(time.RFC3339), l.List, l.Length, printable(l.Reason))
+		if rows%tableRows == 0 {
+			return t.Flush()
+		}
+		return nil
+	})
+	if err := t.Flush(); err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tSINK\tTIME\tLIST\tBYTES\tREASON")
-	for i := range letters {
-		l := &letters[i]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\n", l.ID, l.Sink, l.Time.Format(time.RFC3339), l.List, l.Length, printable(l.Reason))
+	switch {
+	case errors.Is(err, errMoreLetters):
+		_, err = fmt.Fprintln(w, "there are more: see --skip")
+	case err == nil && rows == 0:
+		_, err = fmt.Fprintln(w, "no dead letters")
 	}
-	return t.Flush()
+	return err
 }
 
 // printable keeps what a store or a caller wrote from steering the terminal.
@@ -82,11 +175,7 @@ func lettersShow(e *environment) *cobra.Command {
 		Example: "  sluice deadletters show 6923f0a2\n  sluice deadletters show 6923f0a2 --output json"}
 	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		letters, err := e.letters(c)
-		if err != nil {
-			return err
-		}
-		found, err := deadletter.Find(letters, args[0])
+		found, err := deadletter.Find(c.Context(), func(_ context.Context, f func(*pipeline.Letter) error) error { return e.eachLetter(c, f) }, args[0])
 		if err != nil {
 			return err
 		}
@@ -113,18 +202,10 @@ func lettersExport(e *environment) *cobra.Command {
 	c := &cobra.Command{Use: "export", Short: "All dead letters as JSON lines, their bytes in base64", Args: noArgs,
 		Example: "  sluice deadletters export > letters.jsonl"}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		letters, err := e.letters(c)
-		if err != nil {
-			return err
-		}
-		enc := json.NewEncoder(e.stdout)
+		b := bufio.NewWriter(e.stdout)
+		enc := json.NewEncoder(b)
 		enc.SetEscapeHTML(false)
-		for i := range letters {
-			if err := enc.Encode(&letters[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return errors.Join(e.eachLetter(c, func(l *pipeline.Letter) error { return enc.Encode(l) }), b.Flush())
 	}
 	return c
 }

@@ -31,8 +31,9 @@ type engine struct {
 	pipe     *pipeline.Pipeline
 	started  time.Time
 
-	mu     sync.Mutex
-	alarms []string
+	mu      sync.Mutex
+	alarms  []string
+	watched watched
 }
 
 // engineOptions differ between the daemon, a single run and the demo.
@@ -136,6 +137,7 @@ func (e *engine) run(ctx context.Context) error {
 	}
 	e.sayUptime()
 	helpers.Go(func() { e.giveBack(ctx) })
+	helpers.Go(func() { e.watch(ctx) })
 	unhook := context.AfterFunc(ctx, e.stopClaiming)
 	errs[len(e.sources)] = e.pipe.Run(ctx)
 	stop()

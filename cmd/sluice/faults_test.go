@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 
 	"sluice/internal/record"
+	"sluice/internal/statedir"
 	"sluice/internal/testenv"
 )
 
@@ -196,9 +198,18 @@ func TestRetriedLetterReachesOnlyTheSinkThatRefusedIt(t *testing.T) {
 	if len(letters) != 2 {
 		t.Fatalf("dead letters: %+v", letters)
 	}
-	p := r.start("deadletters", "retry", "--all", "--config", perOrg)
-	if code := p.Wait(); code != 0 {
-		t.Fatalf("retry exits %d: %s", code, p.Stderr())
+	other := r.file(func(s string) string { return strings.ReplaceAll(s, r.dir+"/state", r.dir+"/state2") }) // of a pump that kept them too
+	if err := os.CopyFS(statedir.Letters(r.dir+"/state2"), os.DirFS(statedir.Letters(r.dir+"/state"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{perOrg, other} {
+		p := r.start("deadletters", "retry", "--all", "--config", file)
+		if code := p.Wait(); code != 0 || !strings.Contains(p.Stdout(), "2 of 2 ") {
+			t.Fatalf("retry exits %d: %s%s", code, p.Stdout(), p.Stderr())
+		}
+		if left := r.letters(file); len(left) != 0 {
+			t.Errorf("still listed: %+v", left)
+		}
 	}
 	capped := r.file(nil) // a layout that takes every organisation
 	r.once(capped, 0)

@@ -20,8 +20,8 @@ import (
 // letterBox is where dead letters live: deadletter.Box, deadletter.Bucket, or nowhere.
 type letterBox interface {
 	pipeline.LetterBox
-	Letters(ctx context.Context) ([]pipeline.Letter, error)
-	MarkRetried(ctx context.Context, l *pipeline.Letter) error
+	Each(ctx context.Context, f func(*pipeline.Letter) error) error
+	MarkRetried(ctx context.Context, letters []*pipeline.Letter) error
 	Close() error
 }
 
@@ -47,34 +47,37 @@ func openLetterBox(ctx context.Context, cfg *config.Config) (letterBox, error) {
 	return &bucketBox{deadletter.NewBucket(store, prefix), store}, nil
 }
 
-// readLetters reads the letters. Where there is no state directory it makes none: it would be this user's, not the pump's.
-func readLetters(ctx context.Context, cfg *config.Config, log *slog.Logger) ([]pipeline.Letter, error) {
+// letterReader reads letters one at a time, as deadletter.Each does.
+type letterReader func(ctx context.Context, f func(*pipeline.Letter) error) error
+
+// readsLetters is how the configured place is read; close it. Where there is no state directory it makes none: it would be this
+// user's, not the pump's.
+func readsLetters(ctx context.Context, cfg *config.Config, log *slog.Logger) (read letterReader, closes func(), err error) {
 	if cfg.State.Durable {
 		dir := statedir.Letters(cfg.State.Dir)
 		if _, err := os.ReadDir(dir); errors.Is(err, fs.ErrNotExist) {
 			log.Info("no pump has run with this state directory", "dir", cfg.State.Dir)
 		} else if err != nil {
-			return nil, fmt.Errorf("read dead letters: %w", err)
+			return nil, nil, fmt.Errorf("read dead letters: %w", err)
 		}
-		return readable(log)(deadletter.Read(dir))
+		return readable(log, func(ctx context.Context, f func(*pipeline.Letter) error) error { return deadletter.Each(ctx, dir, f) }), func() {}, nil
 	}
 	box, err := openLetterBox(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer box.Close()
-	return readable(log)(box.Letters(ctx))
+	return readable(log, box.Each), func() { _ = box.Close() }, nil
 }
 
 // readable goes on with the letters that can be read and names the lines that cannot.
-func readable(log *slog.Logger) func([]pipeline.Letter, error) ([]pipeline.Letter, error) {
-	return func(letters []pipeline.Letter, err error) ([]pipeline.Letter, error) {
-		var damaged *deadletter.DamagedError
-		if errors.As(err, &damaged) {
+func readable(log *slog.Logger, read letterReader) letterReader {
+	return func(ctx context.Context, f func(*pipeline.Letter) error) error {
+		err := read(ctx, f)
+		if errors.As(err, new(*deadletter.DamagedError)) {
 			log.Error("some dead letters cannot be read", "err", err)
-			return letters, nil
+			return nil
 		}
-		return letters, err
+		return err
 	}
 }
 
@@ -112,7 +115,7 @@ type noLetterBox struct{}
 
 var errNowhere = errors.New("state.durable is false and state.spool names no bucket: there is no place for dead letters; set state.spool to s3://bucket/prefix/")
 
-func (noLetterBox) Store(context.Context, []pipeline.Letter) error      { return errNowhere }
-func (noLetterBox) Letters(context.Context) ([]pipeline.Letter, error)  { return nil, nil }
-func (noLetterBox) MarkRetried(context.Context, *pipeline.Letter) error { return errNowhere }
-func (noLetterBox) Close() error                                        { return nil }
+func (noLetterBox) Store(context.Context, []pipeline.Letter) error           { return errNowhere }
+func (noLetterBox) Each(context.Context, func(*pipeline.Letter) error) error { return nil }
+func (noLetterBox) MarkRetried(context.Context, []*pipeline.Letter) error    { return errNowhere }
+func (noLetterBox) Close() error                                             { return nil }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"sluice/internal/config"
 	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
 	"sluice/internal/statedir"
+	"sluice/internal/units"
 	"sluice/sources/redislist"
 )
 
@@ -35,47 +37,56 @@ func (e *environment) retryLetters(ctx context.Context, ids []string, out *outpu
 		return err
 	}
 	defer box.Close()
-	letters, err := readable(log)(box.Letters(ctx))
-	if err != nil {
-		return err
-	}
-	if letters, err = chosenLetters(letters, ids); err != nil {
-		return err
-	}
 	r, err := newRetrier(cfg, log, box)
 	if err != nil {
 		return err
 	}
-	done, err := r.all(ctx, letters)
+	err = r.chosen(ctx, readable(log, box.Each), ids)
 	retried := struct {
 		Retried int `json:"retried"`
 		Chosen  int `json:"chosen"`
-	}{done, len(letters)}
+	}{r.done, r.taken}
 	return errors.Join(err, out.print(e.stdout, retried, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%d of %d dead letters went back into Redis\n", done, len(letters))
+		_, err := fmt.Fprintf(w, "%d of %d dead letters went back into Redis\n", r.done, r.taken)
 		return err
 	}))
 }
 
-// chosenLetters are the letters with the IDs, or all without any.
-func chosenLetters(letters []pipeline.Letter, ids []string) ([]pipeline.Letter, error) {
-	if len(ids) == 0 {
-		return letters, nil
-	}
-	var out []pipeline.Letter
-	for _, id := range ids {
-		found, err := deadletter.Find(letters, id)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
-}
-
+// retrier puts letters back, some hundreds at a time: what it holds is bounded however many there are.
 type retrier struct {
 	sources map[string]*redislist.Source
 	box     letterBox
+	keep    time.Duration // how long Redis remembers what went in
+	swept   map[retryTo]bool
+
+	waiting     map[retryTo][]waitingLetter
+	count       int
+	size        int64
+	taken, done int
+	errs        []error
+	failed      int
+}
+
+// retryTo is a list of a source that letters go into.
+type retryTo struct {
+	source string
+	list   redislist.RetryList
+}
+
+type waitingLetter struct {
+	letter *pipeline.Letter
+	again  redislist.Retry
+}
+
+const (
+	retryBatch = 500     // letters that one script pushes, one WAIT covers, and one note marks
+	retryBytes = 8 << 20 // of them
+	retryNamed = 20      // letters whose failure is said one by one
+)
+
+// retryMemory is how long Redis remembers at least what went in: as long as another pump may keep the same letter.
+func retryMemory(cfg *config.Config) time.Duration {
+	return max(cfg.Retention.DeadLetters.Keep.D(), 90*units.Day) + 10*units.Day
 }
 
 func newRetrier(cfg *config.Config, log *slog.Logger, box letterBox) (*retrier, error) {
@@ -83,52 +94,111 @@ func newRetrier(cfg *config.Config, log *slog.Logger, box letterBox) (*retrier, 
 	if err != nil {
 		return nil, err
 	}
-	r := &retrier{sources: map[string]*redislist.Source{}, box: box}
+	r := &retrier{sources: map[string]*redislist.Source{}, box: box, keep: retryMemory(cfg), swept: map[retryTo]bool{}, waiting: map[retryTo][]waitingLetter{}}
 	for _, s := range ofRedis(sources) {
 		r.sources[s.Name()] = s
 	}
 	return r, nil
 }
 
-// all retries one letter after another; one that cannot go back holds up none behind it.
-func (r *retrier) all(ctx context.Context, letters []pipeline.Letter) (done int, err error) {
-	var errs []error
-	for i := range letters {
-		if err := r.one(ctx, &letters[i]); err != nil {
-			errs = append(errs, fmt.Errorf("dead letter %s: %w", letters[i].ID, err))
-			continue
+// chosen retries the letters with the IDs, or all without any; one that cannot go back holds up none behind it.
+func (r *retrier) chosen(ctx context.Context, read letterReader, ids []string) error {
+	if len(ids) > 0 {
+		var found []pipeline.Letter
+		for _, id := range ids {
+			some, err := deadletter.Find(ctx, read, id)
+			if err != nil {
+				return err
+			}
+			found = append(found, some...)
 		}
-		done++
+		read = func(_ context.Context, f func(*pipeline.Letter) error) error {
+			for i := range found {
+				if err := f(&found[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	}
-	return done, errors.Join(errs...)
+	err := read(ctx, func(l *pipeline.Letter) error {
+		r.taken++
+		if err := r.add(l); err != nil {
+			r.fail(l.ID, err)
+		}
+		if r.count >= retryBatch || r.size >= retryBytes {
+			r.flush(ctx)
+		}
+		return ctx.Err()
+	})
+	r.flush(ctx)
+	if more := r.failed - len(r.errs); more > 0 {
+		r.errs = append(r.errs, fmt.Errorf("%d more", more))
+	}
+	return errors.Join(append(r.errs, err)...)
 }
 
-func (r *retrier) one(ctx context.Context, l *pipeline.Letter) error {
+func (r *retrier) fail(id string, err error) {
+	if r.failed++; len(r.errs) < retryNamed {
+		r.errs = append(r.errs, fmt.Errorf("dead letter %s: %w", id, err))
+	}
+}
+
+// add puts a letter among those that wait for their push.
+func (r *retrier) add(l *pipeline.Letter) error {
 	if int64(len(l.Bytes)) != l.Length {
 		return fmt.Errorf("only %d of its %d bytes were kept", len(l.Bytes), l.Length)
 	}
-	src, ok := r.sources[l.Source]
-	if !ok {
+	if _, ok := r.sources[l.Source]; !ok {
 		return fmt.Errorf("source %s is not a Redis that is configured: a worker's dead letters cannot go back; see sluice deadletters export", l.Source)
 	}
-	format := record.Msgpack
+	at, err := pipeline.ParsePosition(l.Position)
+	if err != nil {
+		return err
+	}
+	to := retryTo{l.Source, redislist.RetryList{Kind: pipeline.Analytics, Format: record.Msgpack, Sink: l.Sink}}
 	if l.Format == record.Protobuf.String() {
-		format = record.Protobuf
+		to.list.Format = record.Protobuf
 	}
-	kind := pipeline.Analytics
 	if l.Kind == "uptime" {
-		kind = pipeline.Uptime
+		to.list.Kind = pipeline.Uptime
 	}
-	sink := l.Sink
-	if sink == pipeline.EverySink {
-		sink = ""
+	if l.Sink == pipeline.EverySink {
+		to.list.Sink = ""
 	}
-	again := redislist.Retry{Kind: kind, Format: format, Sink: sink, Key: l.Lineage + " " + l.Position + " " + l.Sink, Payload: l.Bytes}
-	if err := src.Retry(ctx, again); err != nil {
+	r.waiting[to] = append(r.waiting[to], waitingLetter{l, redislist.Retry{Lineage: l.Lineage, Position: at, Of: l.Sink, Payload: l.Bytes}})
+	r.count, r.size = r.count+1, r.size+l.Length
+	return nil
+}
+
+// flush puts back what waits.
+func (r *retrier) flush(ctx context.Context) {
+	for to, batch := range r.waiting {
+		if err := r.push(ctx, to, batch); err != nil {
+			for i := range batch {
+				r.fail(batch[i].letter.ID, err)
+			}
+			continue
+		}
+		r.done += len(batch)
+	}
+	clear(r.waiting)
+	r.count, r.size = 0, 0
+}
+
+// push puts letters of one list back. They are marked where they are kept when Redis and its replicas have them, and not before.
+func (r *retrier) push(ctx context.Context, to retryTo, batch []waitingLetter) error {
+	letters, again := make([]*pipeline.Letter, len(batch)), make([]redislist.Retry, len(batch))
+	for i := range batch {
+		letters[i], again[i] = batch[i].letter, batch[i].again
+	}
+	forget := r.keep
+	if r.swept[to] {
+		forget = 0
+	}
+	if _, err := r.sources[to.source].Retry(ctx, to.list, again, forget); err != nil {
 		return err
 	}
-	if err := r.box.MarkRetried(ctx, l); err != nil {
-		return err
-	}
-	return src.Retried(ctx, again)
+	r.swept[to] = true
+	return r.box.MarkRetried(ctx, letters)
 }

@@ -25,14 +25,18 @@ type api struct {
 	streams chan struct{}
 }
 
-// ready answers 200, or 503 with the reasons, a line each.
+// ready answers 200, also where something is degraded, since no other process would do better; or 503. What is wrong follows, a
+// line each.
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
 	ok, reasons := a.opts.Ready()
-	if ok {
-		plain(w, http.StatusOK, "ready\n")
-		return
+	code, word := http.StatusServiceUnavailable, "not ready\n"
+	switch {
+	case ok && len(reasons) > 0:
+		code, word = http.StatusOK, "ready, degraded\n"
+	case ok:
+		code, word = http.StatusOK, "ready\n"
 	}
-	plain(w, http.StatusServiceUnavailable, "not ready\n"+strings.Join(append(reasons, ""), "\n"))
+	plain(w, code, word+strings.Join(append(reasons, ""), "\n"))
 }
 
 func (a *api) status(w http.ResponseWriter, _ *http.Request) {

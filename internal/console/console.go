@@ -22,7 +22,7 @@ type Options struct {
 	DeadLetters func(ctx context.Context, limit int) ([]DeadLetter, error)
 	// Metrics serves /metrics.
 	Metrics http.Handler
-	// Ready tells whether the process is ready, and if it is not why, a line each. nil: as Status says.
+	// Ready tells whether the process is ready, and if it is not why, a line each; if it is, what degrades it. nil: as Status says.
 	Ready func() (ready bool, reasons []string)
 	// Token, when it is set, is asked for by everything but /live and /ready.
 	Token string

@@ -156,6 +156,14 @@ func TestReadyWithoutReasons(t *testing.T) {
 	}
 }
 
+func TestReadyThoughDegraded(t *testing.T) {
+	o := options()
+	o.Ready = func() (bool, []string) { return true, []string{"one", "two"} }
+	if resp, body := ask(t, serve(t, o), "GET", "/ready", ""); resp.StatusCode != 200 || body != "ready, degraded\none\ntwo\n" {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+}
+
 func TestWhatIsNotThereIsNoContent(t *testing.T) {
 	s := serve(t, Options{Status: fakeStatus})
 	for path, want := range map[string]int{"/api/traffic": 204, "/api/deadletters": 204, "/metrics": 404} {

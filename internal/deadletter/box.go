@@ -3,17 +3,12 @@
 package deadletter
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,16 +18,23 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// segmentBytes is where a segment ends and the next begins, so that expiry can remove whole files.
-const segmentBytes = 64 << 20
+// A segment ends when it is full, a day old, or nothing came for an hour: expiry removes whole files, by what came last, and
+// none that a process may still add to.
+const (
+	segmentBytes = 64 << 20
+	segmentAge   = 24 * time.Hour
+	segmentIdle  = time.Hour
+)
 
 // Box is the letter box of one process. It implements pipeline.LetterBox.
 type Box struct {
 	dir string
 
-	mu   sync.Mutex
-	file *os.File
-	size int64
+	mu    sync.Mutex
+	file  *os.File
+	size  int64
+	begun time.Time
+	idle  *time.Timer // closes the segment when nothing comes any more
 }
 
 var _ pipeline.LetterBox = (*Box)(nil)
@@ -73,10 +75,18 @@ func (b *Box) Store(_ context.Context, letters []pipeline.Letter) error {
 	return b.append(entries)
 }
 
-// MarkRetried notes that the letter went back into a list; it is not listed any more.
-func (b *Box) MarkRetried(_ context.Context, l *pipeline.Letter) error {
-	id := identify(l)
-	return b.append([]entry{{Retried: &id}})
+// MarkRetried notes that letters went back into a list; they are not listed any more.
+func (b *Box) MarkRetried(_ context.Context, letters []*pipeline.Letter) error {
+	return b.append(notes(letters))
+}
+
+func notes(letters []*pipeline.Letter) []entry {
+	out := make([]entry, len(letters))
+	for i, l := range letters {
+		id := identify(l)
+		out[i].Retried = &id
+	}
+	return out
 }
 
 func (b *Box) append(entries []entry) error {
@@ -94,7 +104,7 @@ func (b *Box) append(entries []entry) error {
 }
 
 func (b *Box) write(lines []byte) error {
-	if b.file != nil && b.size+int64(len(lines)) > segmentBytes {
+	if b.file != nil && (b.size+int64(len(lines)) > segmentBytes || time.Since(b.begun) > segmentAge) {
 		b.drop()
 	}
 	if b.file == nil {
@@ -112,6 +122,7 @@ func (b *Box) write(lines []byte) error {
 	crash.Before("dead-letters/sync")
 	err = b.file.Sync()
 	crash.After("dead-letters/sync")
+	b.idle.Reset(segmentIdle)
 	return err
 }
 
@@ -129,7 +140,8 @@ func (b *Box) next() error {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil { // keeps Remove from it
 			return errors.Join(err, f.Close())
 		}
-		b.file, b.size = f, 0
+		b.file, b.size, b.begun = f, 0, time.Now()
+		b.idle = time.AfterFunc(segmentIdle, func() { b.rest(f) })
 		return syncDir(b.dir)
 	}
 }
@@ -146,15 +158,27 @@ func syncDir(dir string) error {
 	return err
 }
 
+// rest closes a segment to which nothing was added for long.
+func (b *Box) rest(f *os.File) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.file == f {
+		b.drop()
+	}
+}
+
 func (b *Box) drop() {
 	if b.file != nil {
+		b.idle.Stop()
 		_ = b.file.Close() // everything that was acknowledged is synced
 		b.file = nil
 	}
 }
 
-// Letters lists what is kept.
-func (b *Box) Letters(context.Context) ([]pipeline.Letter, error) { return Read(b.dir) }
+// Each reads what is kept: see Each.
+func (b *Box) Each(ctx context.Context, f func(*pipeline.Letter) error) error {
+	return Each(ctx, b.dir, f)
+}
 
 // Close closes the segment in hand.
 func (b *Box) Close() error {
@@ -162,131 +186,4 @@ func (b *Box) Close() error {
 	defer b.mu.Unlock()
 	b.drop()
 	return nil
-}
-
-// Read lists the letters of a directory, oldest first, each once, without those retried since. Beside a *DamagedError it lists
-// all that can be read. A directory that is not
-// there has none. It may be called while a process writes.
-func Read(dir string) ([]pipeline.Letter, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	slices.Sort(names)
-	r := newReader()
-	for _, name := range names {
-		if err := r.segment(name); err != nil {
-			return nil, err
-		}
-	}
-	return r.rest(), r.err()
-}
-
-type reader struct {
-	letters []pipeline.Letter
-	seen    map[identity]struct{}
-	retried map[identity]struct{}
-	damaged []string // places of lines that cannot be read
-}
-
-// DamagedError names the lines that cannot be read. All others are listed beside it.
-type DamagedError struct{ Lines []string }
-
-func (e *DamagedError) Error() string {
-	shown := e.Lines[:min(len(e.Lines), 10)]
-	return fmt.Sprintf("%d lines of dead letters are damaged and left out: %s", len(e.Lines), strings.Join(shown, ", "))
-}
-
-func (r *reader) err() error {
-	if len(r.damaged) == 0 {
-		return nil
-	}
-	return &DamagedError{r.damaged}
-}
-
-func newReader() *reader {
-	return &reader{seen: make(map[identity]struct{}), retried: make(map[identity]struct{})}
-}
-
-// rest is what was read and not retried. The note that a letter was retried may stand before it: several processes write
-// segments, and clocks are set back.
-func (r *reader) rest() []pipeline.Letter {
-	return slices.DeleteFunc(r.letters, func(l pipeline.Letter) bool {
-		_, gone := r.retried[identify(&l)]
-		return gone
-	})
-}
-
-// maxLine bounds a line: the largest element a process reads whole, in base64, and what stands around it.
-const maxLine = 256 << 20
-
-func (r *reader) segment(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return fmt.Errorf("read dead letters: %w", err)
-	}
-	defer f.Close()
-	return r.lines(filepath.Base(name), f)
-}
-
-func (r *reader) lines(name string, from io.Reader) error {
-	sc := bufio.NewScanner(from)
-	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
-	pending := ""
-	for n := 1; sc.Scan(); n++ {
-		var e entry
-		if err := json.Unmarshal(sc.Bytes(), &e); err != nil {
-			if pending != "" {
-				r.damaged = append(r.damaged, pending)
-			}
-			pending = fmt.Sprintf("%s line %d", name, n) // the last line may be cut off by a crash before it was acknowledged
-			continue
-		}
-		if pending != "" {
-			r.damaged, pending = append(r.damaged, pending), ""
-		}
-		r.take(e)
-	}
-	if err := sc.Err(); err != nil {
-		return fmt.Errorf("read dead letters: %s: %w", name, err)
-	}
-	return nil
-}
-
-func (r *reader) take(e entry) {
-	switch {
-	case e.Retried != nil:
-		r.retried[*e.Retried] = struct{}{}
-	case e.Letter != nil && e.Letter.ID != "":
-		id := identify(e.Letter)
-		if _, ok := r.seen[id]; !ok {
-			r.seen[id] = struct{}{}
-			r.letters = append(r.letters, *e.Letter)
-		}
-	}
-}
-
-// Find returns the letters with that ID, one for each sink that refused the record; the beginning of an ID is enough when
-// no other begins with it.
-func Find(letters []pipeline.Letter, id string) ([]pipeline.Letter, error) {
-	var exact, begins []pipeline.Letter
-	for _, l := range letters {
-		if l.ID == id {
-			exact = append(exact, l)
-		} else if strings.HasPrefix(l.ID, id) {
-			begins = append(begins, l)
-		}
-	}
-	if len(exact) > 0 {
-		return exact, nil
-	}
-	if len(begins) == 0 {
-		return nil, fmt.Errorf("no dead letter has the ID %q; sluice deadletters list shows them", id)
-	}
-	for i := range begins {
-		if a, b := begins[0].ID, begins[i].ID; a != b {
-			return nil, fmt.Errorf("the IDs of several dead letters begin with %q, such as %s and %s: write more of it", id, a, b)
-		}
-	}
-	return begins, nil
 }

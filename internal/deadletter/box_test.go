@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,8 +29,8 @@ func letter(position, sink string) pipeline.Letter {
 // keeper is what Box and Bucket have in common.
 type keeper interface {
 	pipeline.LetterBox
-	MarkRetried(context.Context, *pipeline.Letter) error
-	Letters(context.Context) ([]pipeline.Letter, error)
+	MarkRetried(context.Context, []*pipeline.Letter) error
+	Each(context.Context, func(*pipeline.Letter) error) error
 	Close() error
 }
 
@@ -53,14 +55,14 @@ func readOnce(t *testing.T, b keeper) {
 			t.Fatal(err)
 		}
 	}
-	if err := b.MarkRetried(t.Context(), &second); err != nil {
+	if err := b.MarkRetried(t.Context(), []*pipeline.Letter{&second}); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
 	if err := b.Store(t.Context(), []pipeline.Letter{second}); err != nil { // a redelivery after the retry
 		t.Fatal(err)
 	}
-	got, err := b.Letters(t.Context())
+	got, err := All(t.Context(), b.Each)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,38 +89,52 @@ func TestLineCutByACrashIsIgnoredAndDamageIsNot(t *testing.T) {
 	if err := os.WriteFile(names[0], append(data, `{"id":"x`...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Read(dir); err != nil || len(got) != 1 {
+	if got, err := read(t, dir); err != nil || len(got) != 1 {
 		t.Errorf("with a torn line: %d letters, error %v; want 1 and none", len(got), err)
 	}
 	if err := os.WriteFile(names[0], append([]byte("{broken\n"), data...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(dir); err == nil {
+	if _, err := read(t, dir); err == nil {
 		t.Error("a damaged line before a good one went unnoticed")
 	}
 }
 
 func TestReadOfNothing(t *testing.T) {
-	if got, err := Read(filepath.Join(t.TempDir(), "none")); err != nil || len(got) != 0 {
+	if got, err := read(t, filepath.Join(t.TempDir(), "none")); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
 
+// read gathers the letters of a directory.
+func read(t *testing.T, dir string) ([]pipeline.Letter, error) {
+	return All(t.Context(), func(ctx context.Context, f func(*pipeline.Letter) error) error { return Each(ctx, dir, f) })
+}
+
 func TestFind(t *testing.T) {
+	find := func(id string, letters ...pipeline.Letter) ([]pipeline.Letter, error) {
+		return Find(t.Context(), func(_ context.Context, f func(*pipeline.Letter) error) error {
+			for i := range letters {
+				if err := f(&letters[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, id)
+	}
 	ls := []pipeline.Letter{letter("1", "*"), letter("10", "*")}
-	if got, err := Find(ls, "id-1"); err != nil || len(got) != 1 || got[0].Position != "1" {
+	if got, err := find("id-1", ls...); err != nil || len(got) != 1 || got[0].Position != "1" {
 		t.Errorf("an exact ID found %v, %v", got, err)
 	}
-	if got, err := Find(ls, "id-10"); err != nil || len(got) != 1 {
+	if got, err := find("id-10", ls...); err != nil || len(got) != 1 {
 		t.Errorf("an exact ID found %v, %v", got, err)
 	}
 	for _, id := range []string{"id-", "", "x"} { // a retry must not take more than what was meant
-		if got, err := Find(ls, id); err == nil {
+		if got, err := find(id, ls...); err == nil {
 			t.Errorf("%q found %v", id, got)
 		}
 	}
-	ls = []pipeline.Letter{letter("12", "a"), letter("12", "b")}
-	if got, err := Find(ls, "id-1"); err != nil || len(got) != 2 {
+	if got, err := find("id-1", letter("12", "a"), letter("12", "b")); err != nil || len(got) != 2 {
 		t.Errorf("the beginning of one ID, refused by two sinks, found %v, %v", got, err)
 	}
 }
@@ -132,7 +148,7 @@ func TestRetriedLetterStaysSoWhenTheClockWasSetBack(t *testing.T) {
 		}
 		l := letter("1", "*")
 		if retry {
-			err = b.MarkRetried(t.Context(), &l)
+			err = b.MarkRetried(t.Context(), []*pipeline.Letter{&l})
 		} else {
 			err = b.Store(t.Context(), []pipeline.Letter{l})
 		}
@@ -148,9 +164,82 @@ func TestRetriedLetterStaysSoWhenTheClockWasSetBack(t *testing.T) {
 	if err := os.Rename(names[1], filepath.Join(dir, "0.jsonl")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Read(dir); err != nil || len(got) != 0 {
+	if got, err := read(t, dir); err != nil || len(got) != 0 {
 		t.Errorf("a retried letter is listed again: %+v, %v", got, err)
 	}
+}
+
+// However a letter is written, and wherever in it a byte is changed, it is read as it was, or named as damaged, or another
+// letter of its own; never cut.
+func TestDecodeReadsWhatWasWritten(t *testing.T) {
+	odd := letter("1", "*")
+	odd.Reason = `a reason with ,"bytes":"eA=="} in it, and \u2028`
+	for name, l := range map[string]pipeline.Letter{"plain": letter("1", "*"), "odd": odd, "no bytes": {ID: "x"}, "empty bytes": {ID: "x", Bytes: []byte{}}} {
+		lines, err := encode([]entry{{Letter: &l}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(bytes.TrimSuffix(lines, []byte("\n")))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d := cmp.Diff(&l, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+	for _, bad := range []string{``, `{}`, `[]`, `{"id":""}`, `{"id":"x","bytes":"%"}`, `{"id":"x","bytes":"eA="}`, `{"id":"x","bytes":"eA=="`, `,"bytes":"eA=="}`} {
+		if l, err := decode([]byte(bad)); err == nil {
+			t.Errorf("%q is read as %+v", bad, l)
+		}
+	}
+}
+
+// Lines of a file are foreign bytes: whatever they are, each is a letter or damaged, and those that are written are read.
+func FuzzLines(f *testing.F) {
+	l := letter("1", "*")
+	lines, err := encode([]entry{{Letter: &l}, {Retried: &identity{"l", "1", "*"}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(lines)
+	f.Add([]byte("{\n\n\x00,\"bytes\":\"\"}\n"))
+	gather := func(t *testing.T, data []byte) (all []pipeline.Letter) {
+		err := each(t.Context(), memory(data), func(l *pipeline.Letter) error {
+			all = append(all, *l)
+			return nil
+		})
+		var damaged *DamagedError
+		if err != nil && !errors.As(err, &damaged) {
+			t.Fatal(err)
+		}
+		return all
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got := gather(t, data)
+		entries := make([]entry, len(got))
+		for i := range got {
+			entries[i].Letter = &got[i]
+		}
+		lines, err := encode(entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(got, gather(t, lines)); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+// memory is a shelf with one file.
+type memory []byte
+
+func (m memory) names(context.Context, bool) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { yield("file", nil) }
+}
+
+func (m memory) open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m)), nil
 }
 
 // A damaged line hides none of those behind it, and is named.
@@ -183,9 +272,9 @@ func TestDamagedLineHidesNothing(t *testing.T) {
 	if err := os.WriteFile(names[0], append(data, `{"id":"cut`...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	letters, err := Read(dir)
+	letters, err := read(t, dir)
 	var damaged *DamagedError
-	if !errors.As(err, &damaged) || len(damaged.Lines) != 1 || !strings.HasSuffix(damaged.Lines[0], ".jsonl line 2") {
+	if !errors.As(err, &damaged) || damaged.Count != 1 || !strings.HasSuffix(damaged.Places[0], ".jsonl line 2") {
 		t.Errorf("damage: %v", err)
 	}
 	if len(letters) != 2 || letters[0].ID != "id0" || letters[1].ID != "id2" {

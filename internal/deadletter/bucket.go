@@ -6,8 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"iter"
+	"strings"
 
 	"sluice/internal/archive"
 	"sluice/internal/crash"
@@ -37,10 +41,9 @@ func (b *Bucket) Store(ctx context.Context, letters []pipeline.Letter) error {
 	return b.put(ctx, letters[0].Time.UTC().Format("20060102T150405.000Z"), entries)
 }
 
-// MarkRetried notes that the letter went back into a list.
-func (b *Bucket) MarkRetried(ctx context.Context, l *pipeline.Letter) error {
-	id := identify(l)
-	return b.put(ctx, "retried", []entry{{Retried: &id}}) // sorts behind every letter
+// MarkRetried notes that letters went back into a list.
+func (b *Bucket) MarkRetried(ctx context.Context, letters []*pipeline.Letter) error {
+	return b.put(ctx, strings.TrimSuffix(retriedBegin, "-"), notes(letters))
 }
 
 func (b *Bucket) put(ctx context.Context, begin string, entries []entry) error {
@@ -60,27 +63,40 @@ func (b *Bucket) put(ctx context.Context, begin string, entries []entry) error {
 	return nil
 }
 
-// Letters lists what is kept, as Read does.
-func (b *Bucket) Letters(ctx context.Context) ([]pipeline.Letter, error) {
-	r := newReader()
-	for info, err := range b.store.List(ctx, b.prefix) {
-		if err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
-		}
-		if err := b.read(ctx, r, info.Key); err != nil {
-			return nil, err
-		}
-	}
-	return r.rest(), r.err()
+// Each reads what is kept, as the function of that name does.
+func (b *Bucket) Each(ctx context.Context, f func(*pipeline.Letter) error) error {
+	return each(ctx, b, f)
 }
 
-func (b *Bucket) read(ctx context.Context, r *reader, key string) error {
-	body, err := b.store.Get(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read dead letters: %w", err)
+// retriedBegin begins the names of objects with notes that letters were retried. They sort behind those with letters.
+const retriedBegin = "retried-"
+
+func (b *Bucket) names(ctx context.Context, marks bool) iter.Seq2[string, error] {
+	prefix := b.prefix
+	if marks {
+		prefix += retriedBegin
 	}
-	defer body.Close()
-	return r.lines(key, io.LimitReader(body, maxLine))
+	return func(yield func(string, error) bool) {
+		for info, err := range b.store.List(ctx, prefix) {
+			if err == nil && !marks && strings.HasPrefix(info.Key, b.prefix+retriedBegin) {
+				return
+			}
+			if !yield(info.Key, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (b *Bucket) open(ctx context.Context, key string) (io.ReadCloser, error) {
+	body, err := b.store.Get(ctx, key)
+	switch {
+	case errors.Is(err, archive.ErrNotFound):
+		return nil, fs.ErrNotExist
+	case err != nil:
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	return body, nil
 }
 
 // Close has nothing to do: the store is its maker's.

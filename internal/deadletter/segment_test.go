@@ -29,7 +29,7 @@ func TestASegmentInUseStays(t *testing.T) {
 	if err := b.Store(context.Background(), []pipeline.Letter{letter("3", "*")}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Read(dir); err != nil || len(got) != 3 {
+	if got, err := read(t, dir); err != nil || len(got) != 3 {
 		t.Fatalf("%d letters, %v", len(got), err)
 	}
 	if err := b.Close(); err != nil {

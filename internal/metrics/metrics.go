@@ -29,31 +29,37 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	ready     = desc("ready", "1 when the process is ready.")
-	balanced  = desc("ledger_balanced", "1 when taken = effective + duplicates + filtered + dead letters + spooled + pending for every sink.")
-	taken     = desc("ledger_taken_records_total", "Records ever taken from the gateways' lists, by all pumps.")
-	ledger    = desc("ledger_records", "Records in each column of the ledger, by sink, of all pumps.", "sink", "outcome")
-	memory    = desc("pipeline_memory_bytes", "What the pipeline buffers.")
-	limit     = desc("pipeline_memory_limit_bytes", "What the pipeline may buffer.")
-	connected = desc("source_connected", "1 when the source is connected.", "source")
-	claimed   = desc("source_taken_records_total", "Records this process claimed since it started.", "source")
-	waiting   = desc("source_waiting_records", "Records in a gateway's list that no pump has claimed yet, or messages of a partition that no worker has: the consumer lag.", "source", "list")
-	open      = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
-	oldest    = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled.", "source", "list")
-	held      = desc("source_held", "1 while messages are missing before what waits, so that nothing behind them is taken.", "source", "list")
-	sinkUp    = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
-	sinkErrs  = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
-	sinkLag   = desc("sink_lag_records", "Records the sink is still owed.", "sink")
-	sinkAge   = desc("sink_lag_seconds", "Age of the oldest claim the sink is still owed.", "sink")
-	sinkShed  = desc("sink_shed_records_total", "Records given up since there was no room for them (shed: oldest); part of filtered in the ledger.", "sink")
-	sinkStuck = desc("sink_spool_failing", "1 while the sink's spool cannot be written, so that its records wait in Redis.", "sink")
-	sinkRate  = desc("sink_records_per_second", "Records settled a second, over ten seconds.", "sink")
+	ready            = desc("ready", "1 when the process is ready.")
+	balanced         = desc("ledger_balanced", "1 when taken = effective + duplicates + filtered + dead letters + spooled + pending for every sink.")
+	taken            = desc("ledger_taken_records_total", "Records ever taken from the gateways' lists, by all pumps.")
+	ledger           = desc("ledger_records", "Records in each column of the ledger, by sink, of all pumps.", "sink", "outcome")
+	memory           = desc("pipeline_memory_bytes", "What the pipeline buffers.")
+	limit            = desc("pipeline_memory_limit_bytes", "What the pipeline may buffer.")
+	connected        = desc("source_connected", "1 when the source is connected.", "source")
+	claimed          = desc("source_taken_records_total", "Records this process claimed since it started.", "source")
+	waiting          = desc("source_waiting_records", "Records in a gateway's list that no pump has claimed yet, or messages of a partition that no worker has: the consumer lag.", "source", "list")
+	open             = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
+	oldest           = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled.", "source", "list")
+	held             = desc("source_held", "1 while messages are missing before what waits, so that nothing behind them is taken.", "source", "list")
+	sinkUp           = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
+	sinkErrs         = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
+	sinkLag          = desc("sink_lag_records", "Records the sink is still owed.", "sink")
+	sinkAge          = desc("sink_lag_seconds", "Age of the oldest claim the sink is still owed.", "sink")
+	sinkShed         = desc("sink_shed_records_total", "Records given up since there was no room for them (shed: oldest); part of filtered in the ledger.", "sink")
+	sinkStuck        = desc("sink_spool_failing", "1 while the sink's spool cannot be written, so that its records wait in Redis.", "sink")
+	sinkSpoolBatches = desc("sink_spool_batches", "Batches in the sink's spools, as far as this process reaches them; looked at every 15 s.", "sink")
+	sinkSpoolBytes   = desc("sink_spool_bytes", "Bytes of them.", "sink")
+	sinkSpoolAge     = desc("sink_spool_oldest_seconds", "Age of the oldest claim in the sink's spools; 0 when nothing lies there.", "sink")
+	letters          = desc("dead_letters_total", "Dead letters this process stored since it started, by the sink concerned (* is every sink) and cause: undecodable, oversize, time, refused.", "sink", "cause")
+	suspect          = desc("source_suspect_stretches", "Stretches of a list's history that Redis lost, until an operator clears them.", "source", "list")
+	alarms           = desc("alarms", "Alarms that the console shows.")
+	sinkRate         = desc("sink_records_per_second", "Records settled a second, over ten seconds.", "sink")
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, held,
-		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate} {
+		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate, sinkSpoolBatches, sinkSpoolBytes, sinkSpoolAge, letters, suspect, alarms} {
 		ch <- d
 	}
 }
@@ -87,9 +93,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(waiting, float64(l.Waiting), src.Name, l.Name)
 			gauge(open, float64(l.OpenClaims), src.Name, l.Name)
 			gauge(oldest, l.OldestAge, src.Name, l.Name)
+			gauge(suspect, float64(l.Suspect), src.Name, l.Name)
 			gauge(held, truth(l.Held != ""), src.Name, l.Name)
 		}
 	}
+	for _, l := range s.Letters {
+		count(letters, l.N, l.Sink, l.Cause)
+	}
+	gauge(alarms, float64(len(s.Alarms)))
 	for _, k := range s.Sinks {
 		gauge(sinkUp, truth(k.State == "ok" || k.State == "retrying"), k.Name, k.Type)
 		count(sinkErrs, k.Errors, k.Name)
@@ -97,6 +108,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(sinkAge, k.LagSeconds, k.Name)
 		gauge(sinkRate, k.Rate, k.Name)
 		count(sinkShed, s.Ledger.Sinks[k.Name].Shed, k.Name)
+		gauge(sinkSpoolBatches, float64(k.Spool.Batches), k.Name)
+		gauge(sinkSpoolBytes, float64(k.Spool.Bytes), k.Name)
+		gauge(sinkSpoolAge, k.Spool.OldestSeconds, k.Name)
 		gauge(sinkStuck, truth(k.SpoolFailing), k.Name)
 	}
 }

@@ -120,7 +120,7 @@ func (d *decoding) records(c *chunk, elements []Element) {
 			continue
 		}
 		if err := dec.Decode(d.format, el.Payload, r); err != nil {
-			d.bury(c, index, el, d.claim.Time, fmt.Errorf("does not decode: %w", err))
+			d.bury(c, index, el, d.claim.Time, fmt.Errorf(saysUndecodable+": %w", err))
 			continue
 		}
 		if err := d.acceptable(r.TimeStamp); err != nil {
@@ -140,7 +140,7 @@ func (d *decoding) uptimes(c *chunk, elements []Element) {
 		err := decodable(el)
 		if err == nil {
 			if err = record.DecodeUptime(el.Payload, u); err != nil {
-				err = fmt.Errorf("does not decode: %w", err)
+				err = fmt.Errorf(saysUndecodable+": %w", err)
 			}
 		}
 		if err == nil {
@@ -160,7 +160,7 @@ func decodable(el *Element) error {
 		return errors.New(el.Dead)
 	}
 	if el.Len > int64(len(el.Payload)) {
-		return fmt.Errorf("oversize: %d bytes are more than is taken of one element; only its first %s are kept", el.Len,
+		return fmt.Errorf(saysOversize+": %d bytes are more than is taken of one element; only its first %s are kept", el.Len,
 			units.Size(len(el.Payload)))
 	}
 	return nil
@@ -172,7 +172,7 @@ func (d *decoding) acceptable(t time.Time) error {
 	a := d.shape.record.Accept
 	first, last := d.claim.Time.Add(-a.Past), d.claim.Time.Add(a.Future)
 	if t.Before(first) || t.After(last) {
-		return fmt.Errorf("absurd time: %s lies outside the accepted %s to %s",
+		return fmt.Errorf(saysAbsurd+": %s lies outside the accepted %s to %s",
 			t.UTC().Format(time.RFC3339), first.UTC().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
 	}
 	return nil

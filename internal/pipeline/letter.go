@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -29,4 +30,32 @@ type Letter struct {
 // may be stored again. It is called concurrently.
 type LetterBox interface {
 	Store(ctx context.Context, letters []Letter) error
+}
+
+// How the reasons begin of letters that concern every sink.
+const (
+	saysUndecodable = "does not decode"
+	saysOversize    = "oversize"
+	saysAbsurd      = "absurd time"
+)
+
+// Cause is a letter's reason without what differs from record to record: undecodable, oversize, time, or refused by the sink.
+func (l *Letter) Cause() string {
+	switch {
+	case l.Sink != EverySink:
+		return "refused"
+	case strings.HasPrefix(l.Reason, saysOversize):
+		return "oversize"
+	case strings.HasPrefix(l.Reason, saysAbsurd):
+		return "time"
+	}
+	return "undecodable"
+}
+
+// LetterCount is how many dead letters of a sink a process has stored for a cause since it started. A redelivery after a crash stores
+// a letter again; the ledger counts it once.
+type LetterCount struct {
+	Sink  string `json:"sink"` // EverySink: all
+	Cause string `json:"cause"`
+	N     uint64 `json:"n"`
 }

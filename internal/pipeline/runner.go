@@ -208,7 +208,7 @@ type stats struct {
 	errors  uint64
 	last    string
 	lastAt  time.Time
-	letters uint64
+	letters map[LetterCount]uint64 // by sink and cause
 	rate    rate
 }
 
@@ -234,15 +234,34 @@ func (s *stats) unspooled(c Counts) {
 	s.settled(c)
 }
 
+// mailed counts letters. The first one of a sink and a cause is said; the others are for the metrics.
 func (s *stats) mailed(ls []Letter, log *slog.Logger) {
+	var first []*Letter
 	s.mu.Lock()
-	first := s.letters == 0
-	s.letters += uint64(len(ls))
-	s.mu.Unlock()
-	if first && len(ls) > 0 {
-		log.Warn("first dead letter of this run; see sluice deadletters", "concerns", concerns(ls[0].Sink), "id", ls[0].ID,
-			"reason", ls[0].Reason, "list", ls[0].List)
+	if s.letters == nil {
+		s.letters = map[LetterCount]uint64{}
 	}
+	for i := range ls {
+		k := LetterCount{Sink: ls[i].Sink, Cause: ls[i].Cause()}
+		if s.letters[k]++; s.letters[k] == 1 {
+			first = append(first, &ls[i])
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range first {
+		log.Warn("first dead letter of this run; see sluice deadletters", "concerns", concerns(l.Sink), "cause", l.Cause(), "id", l.ID,
+			"reason", l.Reason, "list", l.List)
+	}
+}
+
+func (s *stats) letterCounts() (out []LetterCount) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, n := range s.letters {
+		k.N = n
+		out = append(out, k)
+	}
+	return out
 }
 
 // concerns names the sinks that a dead letter is about.

@@ -1,6 +1,10 @@
 package pipeline
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // SinkStatuses are the sinks as they are now. What they still owe, and the ledger, is the registry's to say.
 func (p *Pipeline) SinkStatuses() []SinkStatus {
@@ -50,5 +54,15 @@ func (p *Pipeline) Unready() []string {
 			out = append(out, line)
 		}
 	}
+	return out
+}
+
+// LetterCounts are the dead letters that were stored since the start, sorted by sink and cause.
+func (p *Pipeline) LetterCounts() []LetterCount {
+	out := p.poison.letterCounts()
+	for _, r := range p.runners {
+		out = append(out, r.stats.letterCounts()...)
+	}
+	slices.SortFunc(out, func(a, b LetterCount) int { return cmp.Or(cmp.Compare(a.Sink, b.Sink), cmp.Compare(a.Cause, b.Cause)) })
 	return out
 }

@@ -23,6 +23,7 @@ type Status struct {
 	Sources     []SourceStatus `json:"sources"`
 	Sinks       []SinkStatus   `json:"sinks"`
 	Ledger      Ledger         `json:"ledger"`
+	Letters     []LetterCount  `json:"letters,omitempty"` // dead letters stored by this process
 	Alarms      []string       `json:"alarms,omitempty"`
 }
 
@@ -40,7 +41,8 @@ type SourceStatus struct {
 // ListStatus is one list of a source.
 type ListStatus struct {
 	Name       string  `json:"name"`
-	Owner      string  `json:"owner"` // us, other, none
+	Suspect    int     `json:"suspect"` // stretches of its history that Redis lost
+	Owner      string  `json:"owner"`   // us, other, none
 	Waiting    uint64  `json:"waiting"`
 	OpenClaims int     `json:"open_claims"`
 	OldestAge  float64 `json:"oldest_age_seconds"`
@@ -61,5 +63,13 @@ type SinkStatus struct {
 	Rate       float64   `json:"rate"`        // records a second settled, smoothed
 	Counts     Counts    `json:"counts"`
 
-	SpoolFailing bool `json:"spool_failing,omitempty"` // it cannot be written; records wait in the source
+	Spool        SpoolUse `json:"spool"`
+	SpoolFailing bool     `json:"spool_failing,omitempty"` // it cannot be written; records wait in the source
+}
+
+// SpoolUse is what lies in a sink's spools, as far as they can be reached from here.
+type SpoolUse struct {
+	Batches       int     `json:"batches"`
+	Bytes         int64   `json:"bytes"`
+	OldestSeconds float64 `json:"oldest_seconds"` // age of the oldest claim that a batch is of; 0 without one
 }

@@ -107,6 +107,26 @@ func (s *Spool) Starts(ctx context.Context, id pipeline.SpoolID) iter.Seq2[pipel
 	}
 }
 
+// Use counts the batches of a sink on a stream, and their bytes, from the position on, and tells where the first one begins.
+func (s *Spool) Use(ctx context.Context, id pipeline.SpoolID, from pipeline.Position) (batches int, size int64, first pipeline.Position, err error) {
+	dir := s.dir(id)
+	for info, err := range s.store.List(ctx, dir) {
+		if err != nil {
+			return 0, 0, first, fmt.Errorf("look into the spool: %w", err)
+		}
+		name, ok := strings.CutSuffix(strings.TrimPrefix(info.Key, dir), suffix)
+		p, err := pipeline.ParsePosition(name)
+		if !ok || err != nil || p.Claim.Compare(from.Claim) < 0 {
+			continue // not ours, or left behind
+		}
+		if batches == 0 {
+			first = p
+		}
+		batches, size = batches+1, size+info.Size
+	}
+	return batches, size, first, nil
+}
+
 // Head implements pipeline.Spool.
 func (s *Spool) Head(ctx context.Context, id pipeline.SpoolID, start pipeline.Position) (pipeline.SpoolHead, error) {
 	r, err := s.open(ctx, id, start)

@@ -55,6 +55,26 @@ func put(t testing.TB, s *Spool, b *pipeline.SpoolBatch) uint32 {
 	return to
 }
 
+func TestUseCountsWhatLiesThere(t *testing.T) {
+	s, _ := open(t)
+	for _, from := range []uint32{0, 1000, 2000} {
+		put(t, s, batch(from, from+1000))
+	}
+	left := batch(0, 10) // of an earlier claim, that a crash left
+	left.Claim.Number--
+	put(t, s, left)
+	n, size, first, err := s.Use(t.Context(), id, position(1500))
+	if err != nil || n != 3 || first != position(0) {
+		t.Errorf("%d batches from %s, %v", n, first, err)
+	}
+	if n, all, _, err := s.Use(t.Context(), id, pipeline.Position{}); err != nil || n != 4 || all <= size || size < 3*40_000 {
+		t.Errorf("%d batches with %d bytes, %d of them named, %v", n, all, size, err)
+	}
+	if n, size, _, err := s.Use(t.Context(), pipeline.SpoolID{Lineage: id.Lineage, Sink: "other"}, position(0)); n != 0 || size != 0 || err != nil {
+		t.Errorf("another sink has %d batches, %d bytes, %v", n, size, err)
+	}
+}
+
 func TestBatchComesBackAsItWas(t *testing.T) {
 	s, _ := open(t)
 	want := batch(1000, 3500)

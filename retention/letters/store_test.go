@@ -66,7 +66,7 @@ func TestSegmentsGoWhenTheirLastLetterIsOld(t *testing.T) {
 	if err := running.Store(t.Context(), letter("3")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := deadletter.Read(path); err != nil || len(got) != 2 {
+	if got, err := deadletter.All(t.Context(), running.Each); err != nil || len(got) != 2 {
 		t.Errorf("%d letters are left, %v", len(got), err)
 	}
 	if err := running.Close(); err != nil {
@@ -90,7 +90,7 @@ func TestObjectsGo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := box.MarkRetried(t.Context(), &one[0]); err != nil {
+	if err := box.MarkRetried(t.Context(), []*pipeline.Letter{&one[0]}); err != nil {
 		t.Fatal(err)
 	}
 	s, now := NewBucket(store, "spool/"), time.Now()
@@ -102,7 +102,7 @@ func TestObjectsGo(t *testing.T) {
 		t.Fatalf("plan: %+v", p.Actions)
 	}
 	do(t, s, p)
-	if got, err := box.Letters(t.Context()); err != nil || len(got) != 0 {
+	if got, err := deadletter.All(t.Context(), box.Each); err != nil || len(got) != 0 {
 		t.Errorf("%d letters are left, %v", len(got), err)
 	}
 	for _, a := range []plan.Action{{Verb: plan.DeleteSegment, Target: "../x"}, {Verb: plan.DeleteIndex, Target: "x"}} {
