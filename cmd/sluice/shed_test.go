@@ -12,8 +12,8 @@ import (
 	"sluice/internal/testenv"
 )
 
-// sample reads a metric of a page of them; -1 when it is not there.
-func sample(t *testing.T, page, name string) float64 {
+// metric reads a metric of a page of them; -1 when it is not there.
+func metric(t *testing.T, page, name string) float64 {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(page)
 	if m == nil {
@@ -69,8 +69,8 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 	}
 	where := fmt.Sprint("http://127.0.0.1:", port)
 	var page string
-	for deadline := time.Now().Add(40 * time.Second); sample(t, page, `sluice_sink_spool_batches{sink="dashboard"}`) <= 0 ||
-		sample(t, page, fmt.Sprintf(`sluice_source_suspect_stretches{list=%q,source="main"}`, list)) != 1; time.Sleep(time.Second) {
+	for deadline := time.Now().Add(40 * time.Second); metric(t, page, `sluice_sink_spool_batches{sink="dashboard"}`) <= 0 ||
+		metric(t, page, fmt.Sprintf(`sluice_source_suspect_stretches{list=%q,source="main"}`, list)) != 1; time.Sleep(time.Second) {
 		if page = get(t, where+"/metrics", ""); time.Now().After(deadline) {
 			t.Fatalf("not in the metrics:\n%s", page)
 		}
@@ -79,13 +79,13 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 		`sluice_sink_shed_records_total{sink="raw"}`: float64(shed), `sluice_sink_shed_records_total{sink="dashboard"}`: 0,
 		`sluice_sink_spool_batches{sink="raw"}`: 0, `sluice_ledger_balanced`: 1,
 	} {
-		if got := sample(t, page, name); got != want {
+		if got := metric(t, page, name); got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if size, age := sample(t, page, `sluice_sink_spool_bytes{sink="dashboard"}`), sample(t, page, `sluice_sink_spool_oldest_seconds{sink="dashboard"}`); size < 1e6 ||
-		age <= 0 || age > 120 || sample(t, page, "sluice_alarms") < 3 {
-		t.Errorf("%v bytes, %v s, %v alarms", size, age, sample(t, page, "sluice_alarms"))
+	if size, age := metric(t, page, `sluice_sink_spool_bytes{sink="dashboard"}`), metric(t, page, `sluice_sink_spool_oldest_seconds{sink="dashboard"}`); size < 1e6 ||
+		age <= 0 || age > 120 || metric(t, page, "sluice_alarms") < 3 {
+		t.Errorf("%v bytes, %v s, %v alarms", size, age, metric(t, page, "sluice_alarms"))
 	}
 	status := get(t, where+"/api/status", "")
 	for _, say := range []string{fmt.Sprintf("sink raw shed %d records of list %s", shed, list), "records of sink dashboard lie in its spool", "history of a list went back"} {
