@@ -2,7 +2,9 @@ package mongoagg
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,6 +109,39 @@ func TestAFailingDocumentLetsOthersPass(t *testing.T) {
 	_, err = sink.Flush(t.Context(), true)
 	must(t, err)
 	s.holds(t, c, recordsOf(mixed, well))
+}
+
+// A flush that is ended sends nothing more, and what it left is written by the next one.
+func TestAFlushThatEndsSendsNoMore(t *testing.T) {
+	s := shared(t)
+	c := s.config()
+	c.MixedCollection = false
+	sink := s.open(t, c)
+	ctx, end := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	var sent atomic.Int64
+	sink.send = func(_ context.Context, coll *driver.Collection, ops []*operation) {
+		sent.Add(1)
+		send(t.Context(), coll, ops)
+		end(enough)
+	}
+	var rs []*record.Record
+	for i := range 3 * parallel {
+		rs = append(rs, request(fmt.Sprint("org", i), "/", nine))
+	}
+	l := listOf("a", rs)
+	_, err := sink.Add(t.Context(), sinktest.Batch(sink, l, &l.Claims[0], 0, uint32(len(rs))))
+	must(t, err)
+	if _, err := sink.Flush(ctx, true); err == nil {
+		t.Error("a flush that was ended says that it is done")
+	}
+	if n := sent.Load(); n < 1 || n > parallel {
+		t.Errorf("%d updates were sent", n)
+	}
+	sink.send = send
+	_, err = sink.Flush(t.Context(), true)
+	must(t, err)
+	s.holds(t, c, rs)
 }
 
 func TestListsAreCutToTheTop(t *testing.T) {

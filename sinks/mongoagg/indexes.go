@@ -70,6 +70,9 @@ func (f *flushing) prepareAll(ctx context.Context, docs []*document, failed map[
 const patience = 5 * time.Second
 
 func (s *Sink) prepare(ctx context.Context, db *driver.Database, collection string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if s.ready.has(collection, s.now()) {
 		return nil
 	}

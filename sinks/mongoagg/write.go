@@ -32,6 +32,7 @@ type operation struct {
 	filter bson.D
 	update bson.Raw
 	err    error // nil: it took effect
+	unsent bool  // the call ended before
 }
 
 // errMissed says that the document was not as it was known: nothing has changed. Every miss shows so, since all updates
@@ -58,12 +59,21 @@ func (f *flushing) update(ctx context.Context, docs []*document) {
 	byCollection(ready, func(collection string, ds []*document) {
 		coll := f.db.Collection(collection)
 		for _, bulk := range bulks(ds, ops) {
-			f.send(ctx, coll, bulk)
+			if ctx.Err() == nil {
+				f.send(ctx, coll, bulk)
+				continue
+			}
+			for _, op := range bulk { // ten thousand bulks would take long to be refused one by one
+				op.unsent = true
+			}
 		}
 	})
 	for _, d := range ready {
-		if op := ops[d]; op != nil {
+		switch op := ops[d]; {
+		case op != nil && !op.unsent:
 			f.result(op)
+		case failed[d] == nil:
+			f.left[d] = context.Cause(ctx) // what is known of it stands
 		}
 	}
 }
@@ -72,6 +82,9 @@ func (f *flushing) update(ctx context.Context, docs []*document) {
 func (f *flushing) operations(ctx context.Context, docs []*document) (map[*document]*operation, map[*document]error) {
 	ops, failed := map[*document]*operation{}, map[*document]error{}
 	for _, d := range docs {
+		if ctx.Err() != nil {
+			break
+		}
 		op, err := f.operation(ctx, d)
 		if err != nil {
 			failed[d] = err
