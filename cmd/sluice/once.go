@@ -12,10 +12,12 @@ import (
 )
 
 // onceEvery is how often a single run looks whether anything is left, askAtLeast how often it asks the sources while its
-// sinks settle records: their answer takes a connection and a look at every list.
+// sinks settle records, and askBusy while a sink has a batch in hand: their answer takes a connection and a look at every
+// list.
 const (
 	onceEvery  = 100 * time.Millisecond
 	askAtLeast = time.Second
+	askBusy    = 5 * time.Second
 )
 
 // errRemains says that a single run gave up before everything was delivered.
@@ -84,7 +86,9 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 			wait = onceEvery
 		}
 		// While it grows there is little need to ask Redis, and while a slow store lets it rest the less the longer.
-		if since := time.Since(asked); settled == before && since >= wait || since >= askAtLeast {
+		since := time.Since(asked)
+		due := settled == before && since >= wait || since >= askAtLeast
+		if due && (since >= askBusy || !e.pipe.Busy()) {
 			asked, wait = time.Now(), min(2*wait, askAtLeast)
 			if idle, others := e.idle(ctx); idle {
 				return remaining{others: others}, nil

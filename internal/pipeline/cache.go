@@ -98,6 +98,7 @@ const (
 	patient   patience = iota // wait for it: only for who holds none
 	impatient                 // go without the chunk
 	overdraw                  // exceed the budget
+	modest                    // go without it where another chunk would have to make room
 )
 
 // get returns the chunk that holds the position, and the caller's hold on it; release ends the hold. It reads at most
@@ -143,6 +144,8 @@ func (c *cache) reserve(ctx context.Context, n int64, p patience) (bool, error) 
 	switch p {
 	case impatient:
 		return c.store.mem.tryTake(n), nil
+	case modest:
+		return c.store.mem.takeFree(n), nil
 	case overdraw:
 		c.store.mem.overdraw(n)
 		return true, nil

@@ -91,6 +91,9 @@ func (d *delivery) attempt(ctx context.Context) error {
 	d.todo[0].to = out.batch.To
 	d.todo[0].absent = out.absent
 	d.todo[0].others = Counts{Filtered: out.filtered, DeadLetters: out.dead, Duplicates: out.repeats}
+	if len(d.todo) == 1 {
+		defer d.lane.readAhead(ctx, d.claim, out.batch.To)()
+	}
 	reported = true
 	err = d.run.call(d.lane.hard, d.lane, &out.batch, d.gen, func(res Result) error { return d.finish(out, res) })
 	return d.outcome(ctx, out, err)

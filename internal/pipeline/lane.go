@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"sluice/internal/record"
 )
 
 // lane is one sink on one stream: it reads at its own cursor and at its own pace.
@@ -52,6 +54,9 @@ func newLane(r *runner, d *drainage, opt Options) *lane {
 		run: r, drain: d, stream: st, cache: d.cache, reads: d.cache, limits: opt.Batch, box: opt.Letters, hard: d.hard, members: st.Members(r.name),
 		log:     r.log.With("source", id.Source, "list", id.List),
 		rewound: make(chan struct{}),
+	}
+	if r.gather != nil { // it gathers by itself, and what is decoded last still lies in the CPU's caches
+		l.limits.Records = min(l.limits.Records, record.Span)
 	}
 	l.spool = newSpooler(l, opt.Spools)
 	l.settler = newSettler(st, r.name, l.booked, l.unsettled)

@@ -87,6 +87,15 @@ func (m *memory) tryTake(n int64) bool {
 	return ok
 }
 
+// takeFree reserves n bytes if they are free, and nobody waits.
+func (m *memory) takeFree(n int64) bool {
+	if m.isWaited() {
+		return false
+	}
+	_, ok := m.try(n)
+	return ok
+}
+
 // wake lets those who wait look again.
 func (m *memory) wake() {
 	m.mu.Lock()

@@ -39,6 +39,18 @@ func (r *runner) state() string {
 	}
 }
 
+// Busy tells whether a sink has a batch in hand, or more to read than it has read.
+func (p *Pipeline) Busy() bool {
+	for _, d := range p.drainages() {
+		for _, l := range d.lanes {
+			if !l.idle.Load() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // MemoryUsed is what the pipeline buffers, in bytes.
 func (p *Pipeline) MemoryUsed() int64 { return p.store.mem.inUse() }
 
