@@ -108,7 +108,8 @@ func (w *world) on(ctx context.Context, addr string, args ...string) (string, er
 	if n, err := m.AsInt64(); err == nil {
 		return fmt.Sprint(n), nil
 	}
-	return m.ToString()
+	text, err := m.ToString()
+	return strings.TrimPrefix(text, "txt:"), err // of a verbatim string
 }
 
 // ownerOf is the primary that has a list's slot.
