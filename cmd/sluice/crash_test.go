@@ -287,6 +287,8 @@ type excuse struct{ why, dir, test string }
 
 // elsewhere are steps that no history passes.
 var elsewhere = map[string]excuse{
+	"sqlite/rebuild": {"the one commit of an hour, like sqlite/commit; TestReplayIntoSQLite kills such replays, too",
+		"sinks/sqlite", "TestRebuildIsOneTransaction"},
 	"redis/shield-elsewhere": {"an EXPIRE on a node of a Redis Cluster that a slot moves to: it only prolongs a list's time, like redis/shield",
 		"sources/redislist", "TestCluster"},
 	"retention/merge-waiting": {"a merge in OpenSearch before 2.7: the same request as retention/merge, waited for",

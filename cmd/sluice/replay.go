@@ -32,7 +32,8 @@ func replayCommand(e *environment) *cobra.Command {
 		Long: `Reads the records of a time from the archive and delivers them to the named sinks, or to every other sink than the
 archive. Records that a sink has are not doubled: mongo-raw and opensearch know them by their ID. In mongo-aggregate the
 documents of the time are rebuilt, each replaced as a whole, also while a pump writes to them; for it --from and --to must
-be bounds of buckets, and --api and --status cannot be used. Another archive (s3-csv, csv) gets whole objects, by hours.
+be bounds of buckets, and --api and --status cannot be used. Another archive (s3-csv, csv) gets whole objects, by hours. In
+sqlite hours are rebuilt, while no pump holds the file.
 
 Every object is verified before its first record is delivered. One that is damaged is named, the rest goes on, and the
 exit code is 1. A replay that was interrupted or killed goes on with --resume and the same other flags.`,

@@ -28,6 +28,7 @@ type replayPlan struct {
 	names    []string                // of all sinks, sorted
 	targets  []*archivesource.Target // that take records in the order of the archive
 	rebuilds []*rebuildTarget
+	locals   []*localTarget
 	copies   []string // archives, which get whole objects
 	prints   bool     // standard output gets the records
 }
@@ -83,8 +84,11 @@ func (p *replayPlan) add(cfg *config.Config, log *slog.Logger, name string, c *c
 		return usageError{fmt.Errorf("sink %s is a topic, whose workers drop what lies behind what they have: replay into the stores "+
 			"themselves, and leave it out by naming the others with --sink", name)}
 	case sqlite.Config:
-		return usageError{fmt.Errorf("sink %s counts by position, so that records put in later would be lost or counted twice: "+
-			"it cannot be replayed into; leave it out by naming the others with --sink", name)}
+		t, err := planLocal(log, name, settings, c, req)
+		if err == nil {
+			p.locals = append(p.locals, t)
+		}
+		return err
 	}
 	s, err := newSink(name, c.Settings, sinkDeps{stdout: out, log: log})
 	if err != nil {

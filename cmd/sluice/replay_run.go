@@ -25,6 +25,7 @@ type replayResult struct {
 	Objects   int64                            `json:"objects"`
 	Sinks     map[string]*archivesource.Counts `json:"sinks"`
 	Rebuilt   map[string]*rebuildCounts        `json:"rebuilt,omitempty"`
+	Local     map[string]*localCounts          `json:"local,omitempty"`
 	Corrupt   faults                           `json:"corrupt"`
 	Last      archivesource.Place              `json:"last"`      // behind it nothing is delivered yet
 	Delivered bool                             `json:"delivered"` // all that is not rebuilt is
@@ -67,6 +68,9 @@ func (r *replayer) run(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		err = r.rebuild(ctx)
+	}
+	if err == nil {
+		err = r.locals(ctx)
 	}
 	if err != nil {
 		r.mu.Lock()
@@ -223,6 +227,11 @@ func (r *replayResult) failed() error {
 			return silentError{}
 		}
 	}
+	for _, c := range r.Local {
+		if len(c.Left) > 0 {
+			return silentError{}
+		}
+	}
 	return r.Corrupt.failed()
 }
 
@@ -233,6 +242,11 @@ func (r *replayResult) text(w io.Writer) error {
 	}
 	for _, name := range sortedKeys(r.Rebuilt) {
 		if err := r.Rebuilt[name].text(w, name); err != nil {
+			return err
+		}
+	}
+	for _, name := range sortedKeys(r.Local) {
+		if err := r.Local[name].text(w, name); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -271,7 +272,7 @@ func TestReplayRefusesWhatCannotBeExact(t *testing.T) {
 		{append(span(capturedHour.Add(time.Minute), capturedHour.Add(90*time.Minute)), "--sink", "dashboard"),
 			"--from 2026-11-23T09:00:00Z --to 2026-11-23T11:00:00Z"},
 		{append(hour, "--sink", "copy", "--status", "5xx"), "gets whole objects"},
-		{append(hour, "--sink", "local", "--org", "x"), "counts by position"},
+		{append(hour, "--sink", "local", "--org", "x"), "leave out --org"},
 		{append(hour, "--sink", "files"), "is the archive that is read"},
 		{append(hour, "--sink", "missing"), "there is no such sink"},
 		{append(hour, "--rate", "fast"), "--rate"},
@@ -315,4 +316,98 @@ func TestRebuildKeepsWhatTheArchiveNeverHad(t *testing.T) {
 	if diff := cmp.Diff(before, r.aggregates()); diff != "" {
 		t.Errorf("documents changed:\n%.1000s", diff)
 	}
+}
+
+// TestReplayIntoSQLite: hours of a file are rebuilt, also in one that was lost, as often as one likes and killed on the way; what
+// its sink is still to get is not counted before.
+func TestReplayIntoSQLite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).withFiles()
+	path := filepath.Join(r.dir, "local.db")
+	r.sink("local", "sqlite", "path: "+path)
+	hour := time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour)
+	for i := range 3 {
+		r.push(msgpackList, many(400, hour.Add(time.Duration(i)*time.Hour))...)
+	}
+	file := r.file(nil)
+	r.once(file, 0)
+	want := r.sqliteCounters(path)
+	if len(want) < 30 {
+		t.Fatalf("%d counters", len(want))
+	}
+	flags := append([]string{"--sink", "local"}, span(hour, hour.Add(4*time.Hour))...)
+	same := func(when string) {
+		t.Helper()
+		if diff := cmp.Diff(want, r.sqliteCounters(path)); diff != "" {
+			t.Errorf("%s:\n%.1500s", when, diff)
+		}
+	}
+	for range 2 {
+		if res := r.replay(file, 0, flags...); res.Local["local"].Hours != 3 || res.Local["local"].Records != 1200 {
+			t.Errorf("%+v", res.Local["local"])
+		}
+		same("rebuilt")
+	}
+	lost, err := filepath.Glob(path + "*")
+	if err != nil || len(lost) == 0 {
+		t.Fatal(lost, err)
+	}
+	for _, name := range lost {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		p := r.start(append([]string{"replay", "--config", file, "--resume"}, flags...)...)
+		p.KillAfter(20*time.Millisecond, 250*time.Millisecond)
+	}
+	r.replay(file, 0, append(flags, "--resume")...)
+	r.replay(file, 0, flags...)
+	same("made anew")
+	r.once(file, 0)
+	same("nothing comes again")
+
+	r.push(msgpackList, many(100, hour.Add(time.Minute))...)
+	r.once(file, 0)
+	want = r.sqliteCounters(path)
+	r.replay(file, 0, flags...)
+	same("with what came later")
+	r.sluice(file, 0, "audit", "--deep", "--sink", "local")
+
+	p := r.start("run", "--config", file)
+	p.WaitFor("sink is open")
+	time.Sleep(300 * time.Millisecond)
+	if _, stderr := r.sluice(file, 1, append([]string{"replay"}, flags...)...); !strings.Contains(stderr, "must be stopped") {
+		t.Errorf("beside a pump: %s", stderr)
+	}
+	p.Terminate()
+	p.Wait()
+}
+
+// sqliteCounters are the counters by hour.
+func (r *rig) sqliteCounters(path string) map[string]string {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query(`SELECT bucket || ' ' || dimension || ' ' || org || ' ' || name, hits || ' ' || errors || ' ' || success || ' ' || latency_sum || ' ' ||
+		latency_max || ' ' || upstream_sum || ' ' || request_bytes FROM counters WHERE width = 3600`)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var k, v string
+		if err := rows.Scan(&k, &v); err != nil {
+			r.t.Fatal(err)
+		}
+		out[k] = v
+	}
+	if err := rows.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	return out
 }

@@ -106,7 +106,7 @@ func (r *Reading) Compare(ctx context.Context, hour time.Time, patience time.Dur
 		return out, err
 	}
 	if out.Copies > 0 && len(differences(has, twice)) == 0 {
-		return out, nil // counted as they came: this store cannot be rebuilt
+		return out, nil // counted as they came, until the hour is rebuilt
 	}
 	out.Differences = differences(has, want)
 	out.Has, out.Want = requestsOf(has), requestsOf(want)

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	format "sluice/internal/archive"
@@ -88,6 +89,18 @@ func (a Archive) span(ctx context.Context, from, to time.Time, look bool, reach 
 		}
 	}
 	return s, nil
+}
+
+// Masked refuses objects that were archived before a field was masked: what is made from them would show it.
+func (s *Span) Masked(masks []pipeline.Mask) error {
+	for _, m := range s.manifests {
+		for _, mask := range masks {
+			if !slices.Contains(m.Masks, mask) {
+				return &Incomplete{Object: m.Key, Why: "was written when " + mask.Field + " was not masked as it is now"}
+			}
+		}
+	}
+	return nil
 }
 
 // lacks says what an object lacks that was taken.
