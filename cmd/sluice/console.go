@@ -142,6 +142,8 @@ type view struct {
 	*engine
 	mu   sync.Mutex
 	last pipeline.Status
+
+	forecast pipeline.Forecast
 }
 
 const statusEvery = time.Second
@@ -174,6 +176,7 @@ func (v *view) make(now time.Time) pipeline.Status {
 		st.Error = v.cfg.Clean(st.Error)
 		s.Sources = append(s.Sources, st)
 	}
+	v.forecast.Note(s.Sources, now)
 	v.engine.mu.Lock()
 	s.Alarms = slices.Clone(v.alarms)
 	v.engine.mu.Unlock()

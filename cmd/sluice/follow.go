@@ -62,17 +62,38 @@ func (s archiveSource) Audit(ctx context.Context) ([]redislist.ListAudit, error)
 	if err != nil {
 		return nil, err
 	}
-	waiting := map[string]uint64{}
-	for _, l := range s.Status().Lists {
-		waiting[l.Name] = l.Waiting
+	lags, err := s.lags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for name := range lags {
+		if !slices.ContainsFunc(regions, func(r archive.RegionProgress) bool { return r.Region == name }) {
+			regions = append(regions, archive.RegionProgress{Region: name})
+		}
 	}
 	out := make([]redislist.ListAudit, len(regions))
 	for i, r := range regions {
-		l := redislist.ListAudit{List: r.Region, Taken: r.Taken, Lost: r.Lost, Waiting: waiting[r.Region], Sinks: map[string]redislist.SinkAudit{}}
+		l := redislist.ListAudit{List: r.Region, Taken: r.Taken, Lost: r.Lost, Waiting: lags[r.Region].Records, Oldest: lags[r.Region].Hour, Sinks: map[string]redislist.SinkAudit{}}
 		for name, k := range r.Sinks {
 			l.Sinks[name] = redislist.SinkAudit{Taken: k.Taken, Counts: k.Counts}
 		}
 		out[i] = l
+	}
+	return out, nil
+}
+
+// lags is by region what waits: as the process that follows knows it, else as a look at the archive shows.
+func (s archiveSource) lags(ctx context.Context) (map[string]archive.Lag, error) {
+	lags, following := s.Behind()
+	if !following {
+		var err error
+		if lags, _, err = s.Lags(ctx); err != nil {
+			return nil, err
+		}
+	}
+	out := map[string]archive.Lag{}
+	for _, l := range lags {
+		out[l.Region] = l
 	}
 	return out, nil
 }

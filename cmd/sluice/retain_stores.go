@@ -225,7 +225,9 @@ func (s *retainStores) claims(ctx context.Context, now time.Time) (c plan.Claims
 	}
 	for _, lists := range a.Sources {
 		for _, l := range lists {
-			if l.Waiting > 0 {
+			if !l.Oldest.IsZero() { // a topic or an archive may hold what is days old
+				older(l.Oldest)
+			} else if l.Waiting > 0 { // a gateway's list has what came just now
 				older(now)
 			}
 			for _, claim := range l.Claims {

@@ -84,7 +84,7 @@ func (s topicSource) Audit(ctx context.Context) ([]redislist.ListAudit, error) {
 	out := make([]redislist.ListAudit, len(partitions))
 	for i, p := range partitions {
 		l := redislist.ListAudit{List: p.List, Lineage: p.Lineage, Taken: p.Taken, Waiting: p.Waiting, Strange: p.Strange,
-			FieldSize: p.Bytes, Lost: p.Lost, Sinks: map[string]redislist.SinkAudit{}}
+			FieldSize: p.Bytes, Lost: p.Lost, Oldest: p.Oldest, Sinks: map[string]redislist.SinkAudit{}}
 		for name, k := range p.Sinks {
 			l.Sinks[name] = redislist.SinkAudit{Taken: k.Taken, Counts: k.Counts}
 		}

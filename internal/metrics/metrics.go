@@ -5,6 +5,7 @@
 package metrics
 
 import (
+	"math"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,10 +38,11 @@ var (
 	limit            = desc("pipeline_memory_limit_bytes", "What the pipeline may buffer.")
 	connected        = desc("source_connected", "1 when the source is connected.", "source")
 	claimed          = desc("source_taken_records_total", "Records this process claimed since it started.", "source")
-	waiting          = desc("source_waiting_records", "Records in a gateway's list that no pump has claimed yet, or messages of a partition that no worker has: the consumer lag.", "source", "list")
+	waiting          = desc("source_waiting_records", "Records in a gateway's list that no pump has claimed yet, or messages of a partition that no worker has: the consumer lag. Of a region whose archive is followed, records in objects that are not followed to their end.", "source", "list")
 	open             = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
-	oldest           = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled.", "source", "list")
-	held             = desc("source_held", "1 while messages are missing before what waits, so that nothing behind them is taken.", "source", "list")
+	oldest           = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled; of a followed region, of its first object that waits.", "source", "list")
+	catchUp          = desc("source_catch_up_seconds", "When nothing waits any more, at the rates of the last minute; +Inf while more comes than is taken.", "source", "list")
+	held             = desc("source_held", "1 while messages are missing before what waits, or an hour of an archive cannot be read, so that nothing behind is taken.", "source", "list")
 	sinkUp           = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
 	sinkErrs         = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
 	sinkLag          = desc("sink_lag_records", "Records the sink is still owed.", "sink")
@@ -58,7 +60,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, held,
+	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, catchUp, held,
 		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate, sinkSpoolBatches, sinkSpoolBytes, sinkSpoolAge, letters, suspect, alarms} {
 		ch <- d
 	}
@@ -94,6 +96,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(open, float64(l.OpenClaims), src.Name, l.Name)
 			gauge(oldest, l.OldestAge, src.Name, l.Name)
 			gauge(suspect, float64(l.Suspect), src.Name, l.Name)
+			gauge(catchUp, seconds(l.CatchUp), src.Name, l.Name)
 			gauge(held, truth(l.Held != ""), src.Name, l.Name)
 		}
 	}
@@ -113,6 +116,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(sinkSpoolAge, k.Spool.OldestSeconds, k.Name)
 		gauge(sinkStuck, truth(k.SpoolFailing), k.Name)
 	}
+}
+
+// seconds are those of a forecast.
+func seconds(s float64) float64 {
+	if s == pipeline.NeverCatchesUp {
+		return math.Inf(1)
+	}
+	return s
 }
 
 func truth(b bool) float64 {

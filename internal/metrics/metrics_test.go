@@ -13,7 +13,7 @@ func TestMetricsAreTheStatus(t *testing.T) {
 		return pipeline.Status{
 			Ready: true,
 			Sources: []pipeline.SourceStatus{{Name: "main", Connected: true, Taken: 12,
-				Lists: []pipeline.ListStatus{{Name: "l", Waiting: 3, OpenClaims: 2, OldestAge: 1.5, Suspect: 2}}}},
+				Lists: []pipeline.ListStatus{{Name: "l", Waiting: 3, OpenClaims: 2, OldestAge: 1.5, Suspect: 2, CatchUp: pipeline.NeverCatchesUp}}}},
 			Sinks: []pipeline.SinkStatus{{Name: "raw", Type: "mongo-raw", State: "open", Errors: 4, LagRecords: 5,
 				Spool: pipeline.SpoolUse{Batches: 3, Bytes: 4096, OldestSeconds: 61}}},
 			Letters: []pipeline.LetterCount{{Sink: "*", Cause: "undecodable", N: 6}, {Sink: "raw", Cause: "refused", N: 1}},
@@ -31,6 +31,7 @@ func TestMetricsAreTheStatus(t *testing.T) {
 		`sluice_source_oldest_claim_age_seconds{list="l",source="main"} 1.5`,
 		`sluice_sink_spool_batches{sink="raw"} 3`, `sluice_sink_spool_bytes{sink="raw"} 4096`, `sluice_sink_spool_oldest_seconds{sink="raw"} 61`,
 		`sluice_dead_letters_total{cause="undecodable",sink="*"} 6`, `sluice_dead_letters_total{cause="refused",sink="raw"} 1`,
+		`sluice_source_catch_up_seconds{list="l",source="main"} +Inf`,
 		`sluice_source_suspect_stretches{list="l",source="main"} 2`, "sluice_alarms 2",
 	} {
 		if !strings.Contains(w.Body.String(), want+"\n") {

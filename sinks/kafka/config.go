@@ -21,7 +21,7 @@ type Config struct {
 	Format          string         `yaml:"format" doc:"What a message's value is: protobuf keeps everything and is what workers read; json has the fields the incumbent wrote, for other consumers." enum:"protobuf|json"`
 	Compression     string         `yaml:"compression" doc:"Of the batches of messages." enum:"zstd|lz4|snappy|gzip|none"`
 	Partitions      int            `yaml:"partitions" doc:"Number of partitions that records are spread over, by organisation and API. It is part of what a claim keeps, so another number takes effect with later claims; the topic must have at least as many."`
-	MaxMessageBytes units.Size     `yaml:"max_message_bytes" doc:"Most bytes of a batch of messages before compression; at most max.message.bytes of the topic. A record that is larger goes alone, and if the brokers refuse it becomes a dead letter."`
+	MaxMessageBytes units.Size     `yaml:"max_message_bytes" doc:"Most bytes of a batch of messages before compression; max.message.bytes of the topic must be 16 KiB above it. A record that is larger becomes a dead letter. It is part of what a claim keeps, so that a repeated delivery decides alike."`
 	Create          bool           `yaml:"create" doc:"Create the topic if it is not there."`
 	Replication     int            `yaml:"replication" doc:"Copies of each partition of a topic that is created; 0 takes the cluster's default. With 3 or more, two must confirm each write."`
 	Retention       units.Duration `yaml:"retention" doc:"How long a topic that is created keeps messages; what workers have not read by then is lost."`

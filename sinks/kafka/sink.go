@@ -32,6 +32,7 @@ type shape struct {
 	Partitions  int    `json:"partitions"`
 	Partitioner string `json:"partitioner"`
 	Format      string `json:"format"`
+	Most        int64  `json:"most,omitempty"` // bytes of a message, before compression; 0: recorded by a version that left it to the brokers
 }
 
 // murmur2 is the partitioner of Kafka's own clients: the key's hash, modulo the number of partitions.
@@ -43,7 +44,7 @@ var codecs = map[string]kgo.Compression{
 
 // New makes a sink; nothing is connected to.
 func New(name string, c Config, log *slog.Logger) (*Sink, error) {
-	sh, err := json.Marshal(shape{Partitions: c.Partitions, Partitioner: murmur2, Format: c.Format})
+	sh, err := json.Marshal(shape{Partitions: c.Partitions, Partitioner: murmur2, Format: c.Format, Most: int64(c.MaxMessageBytes)})
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
 	}

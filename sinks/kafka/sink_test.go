@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	kgo "github.com/segmentio/kafka-go"
 
 	"sluice/internal/fault"
 	bus "sluice/internal/kafka"
@@ -78,7 +79,8 @@ func TestMessagesAreWhatOthersRead(t *testing.T) {
 	}
 }
 
-// TestOversizeIsADeadLetter: what the brokers refuse stands alone, also when the attempt is repeated; the rest goes.
+// TestOversizeIsADeadLetter: what is too large stands alone, also when the attempt is repeated; the rest goes. It is decided by what
+// was recorded with the claim, whatever the topic takes by then.
 func TestOversizeIsADeadLetter(t *testing.T) {
 	c := testConfig(t, testenv.Kafka(t))
 	c.Compression, c.MaxMessageBytes = "none", 64<<10
@@ -92,7 +94,12 @@ func TestOversizeIsADeadLetter(t *testing.T) {
 	l := list(t, items)
 	b := sinktest.Batch(s, l, &l.Claims[0], 0, 100)
 	var notes []string
-	for range 3 {
+	for n := range 3 {
+		if n == 1 { // another process, after the topic was made to take more
+			raise(t, c, 1<<20)
+			c.MaxMessageBytes = 512 << 10
+			s = open(t, c)
+		}
 		res, err := s.Write(t.Context(), b)
 		if err != nil {
 			t.Fatal(err)
@@ -100,7 +107,7 @@ func TestOversizeIsADeadLetter(t *testing.T) {
 		var dead []int
 		for _, d := range res.Dead {
 			dead = append(dead, d.Item)
-			if !strings.Contains(d.Reason, "max.message.bytes") {
+			if !strings.Contains(d.Reason, "max_message_bytes is 65536") {
 				t.Errorf("reason %q", d.Reason)
 			}
 		}
@@ -113,6 +120,52 @@ func TestOversizeIsADeadLetter(t *testing.T) {
 		t.Error("a repeated batch leaves another note")
 	}
 	if got := effects(t, c.Brokers[0], c.Topic); len(got) != 96 {
+		t.Errorf("%d effects", len(got))
+	}
+}
+
+// raise sets the topic's max.message.bytes.
+func raise(t *testing.T, c Config, bytes int) {
+	t.Helper()
+	a, err := bus.NewAccess(t.Context(), c.way())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := a.Client(c.Topic)
+	defer bus.CloseClient(client)
+	res, err := client.AlterConfigs(t.Context(), &kgo.AlterConfigsRequest{Resources: []kgo.AlterConfigRequestResource{{
+		ResourceType: kgo.ResourceTypeTopic, ResourceName: c.Topic, Configs: []kgo.AlterConfigRequestConfig{{Name: "max.message.bytes", Value: strconv.Itoa(bytes)}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range res.Errors {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTopicThatTakesLessIsToldApart: a topic that is made to take less than was checked loses no record: it is said until it is
+// cured.
+func TestTopicThatTakesLessIsToldApart(t *testing.T) {
+	c := testConfig(t, testenv.Kafka(t))
+	c.Compression = "none"
+	s := open(t, c)
+	items := sinktest.Captured(t, record.Msgpack)[:10]
+	r := *items[3].Record
+	r.RawRequest = strings.Repeat("x", 200<<10)
+	items[3].Record = &r
+	l := list(t, items)
+	b := sinktest.Batch(s, l, &l.Claims[0], 0, 10)
+	raise(t, c, 64<<10)
+	if _, err := s.Write(t.Context(), b); err == nil || !strings.Contains(err.Error(), "set its max.message.bytes to 1065536") {
+		t.Errorf("%v", err)
+	}
+	raise(t, c, 2<<20)
+	if res, err := s.Write(t.Context(), b); err != nil || len(res.Dead) > 0 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if got := effects(t, c.Brokers[0], c.Topic); len(got) != 10 {
 		t.Errorf("%d effects", len(got))
 	}
 }

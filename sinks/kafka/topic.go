@@ -126,8 +126,11 @@ func (s *Sink) create(ctx context.Context, c *kgo.Client) error {
 	return nil
 }
 
-// batchSlack is what a batch of messages weighs beside them.
-const batchSlack = 64 << 10
+// batchSlack is what a topic that is made takes more of a batch than its messages weigh, leastSlack what any must.
+const (
+	batchSlack = 64 << 10
+	leastSlack = 16 << 10
+)
 
 // settings holds the topic's settings against what the promise needs.
 func (s *Sink) settings(ctx context.Context, c *kgo.Client, replicas int) error {
@@ -149,9 +152,9 @@ func (s *Sink) settings(ctx context.Context, c *kgo.Client, replicas int) error 
 	if p := value["cleanup.policy"]; strings.Contains(p, "compact") {
 		return pipeline.Fatal(fmt.Errorf("its cleanup.policy is %s, which throws records away that have the key of a later one: set it to delete", p))
 	}
-	if n, err := strconv.ParseInt(value["max.message.bytes"], 10, 64); err == nil && n < int64(s.conf.MaxMessageBytes) {
-		return pipeline.Fatal(fmt.Errorf("its max.message.bytes is %d, and this sink sends up to %d: set max_message_bytes to %d, or raise the topic's",
-			n, int64(s.conf.MaxMessageBytes), n))
+	if n, err := strconv.ParseInt(value["max.message.bytes"], 10, 64); err == nil && n < int64(s.conf.MaxMessageBytes)+leastSlack {
+		return pipeline.Fatal(fmt.Errorf("its max.message.bytes is %d, and this sink sends up to %d and what a batch weighs beside that: set max_message_bytes to %d, or raise the topic's",
+			n, int64(s.conf.MaxMessageBytes), max(minMessageSize, n-leastSlack)))
 	}
 	if replicas > 1 && value["min.insync.replicas"] == "1" {
 		s.log.Warn("min.insync.replicas of the topic is 1: what one broker alone has confirmed is gone when it is lost; set it to 2", "topic", s.conf.Topic)

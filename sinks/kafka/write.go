@@ -33,11 +33,11 @@ func (s *Sink) Write(ctx context.Context, b *pipeline.Batch) (pipeline.Result, e
 	}
 	var g errgroup.Group
 	g.SetLimit(parallel)
-	for part, ms := range s.spread(b, sh) {
+	for part, ms := range s.spread(b, sh, c) {
 		if len(ms) == 0 {
 			continue
 		}
-		w := &writer{sink: s, client: client, chain: c, batch: b, format: sh.Format, part: part}
+		w := &writer{sink: s, client: client, chain: c, batch: b, format: sh.Format, part: part, decided: sh.Most > 0}
 		g.Go(func() error {
 			if err := w.all(ctx, ms); err != nil {
 				return fmt.Errorf("topic %s, partition %d: %w", s.conf.Topic, part, bus.Classify(err))
@@ -57,8 +57,12 @@ type message struct {
 	key, value []byte
 }
 
+func (m *message) bytes() int64 { return int64(len(m.key)+len(m.value)) + overhead }
+
 // spread encodes the items and puts them to their partitions.
-func (s *Sink) spread(b *pipeline.Batch, sh shape) [][]message {
+// What is too large is refused here, by what was recorded with the claim: were it left to the brokers, a setting of the topic that
+// is changed between two deliveries would change what becomes of a record.
+func (s *Sink) spread(b *pipeline.Batch, sh shape, c *chain) [][]message {
 	parts := make([][]message, sh.Partitions)
 	numbers := make([]int, sh.Partitions)
 	for i := range numbers {
@@ -70,6 +74,10 @@ func (s *Sink) spread(b *pipeline.Batch, sh shape) [][]message {
 		m := message{item: it, key: keyOf(it.Record)}
 		part := hash.Balance(kgo.Message{Key: m.key}, numbers...)
 		m.value = encode(sh.Format, it.Record)
+		if most := sh.Most; most > 0 && m.bytes() > most {
+			c.refused(pipeline.Position{Claim: b.Claim, Index: it.Index},
+				fmt.Sprintf("oversize: %d bytes are more than a message may have (max_message_bytes is %d)", m.bytes(), most))
+		}
 		parts[part] = append(parts[part], m)
 	}
 	return parts
@@ -98,6 +106,8 @@ type writer struct {
 	batch  *pipeline.Batch
 	format string
 	part   int
+
+	decided bool // what is too large was taken out before
 }
 
 // overhead is about what a message weighs in a request beside key and value: headers above all.
@@ -114,7 +124,7 @@ func (w *writer) all(ctx context.Context, ms []message) error {
 	for len(ms) > 0 {
 		n, bytes := 0, int64(0)
 		for n < len(ms) {
-			bytes += int64(len(ms[n].key)+len(ms[n].value)) + overhead
+			bytes += ms[n].bytes()
 			if n > 0 && bytes > limit {
 				break
 			}
@@ -148,6 +158,9 @@ func (w *writer) some(ctx context.Context, ms []message) error {
 		return nil
 	case !errors.Is(err, kgo.MessageSizeTooLarge) && !errors.Is(err, errTooLarge):
 		return err
+	case len(ms) == 1 && w.decided:
+		return fmt.Errorf("the topic takes less than max_message_bytes: set its max.message.bytes to %d or more: %w",
+			int64(w.sink.conf.MaxMessageBytes)+batchSlack, err)
 	case len(ms) == 1:
 		m := &ms[0]
 		w.chain.refused(w.at(m), fmt.Sprintf("oversize: %d bytes are more than the topic takes of a message (max.message.bytes)",

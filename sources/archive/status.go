@@ -81,6 +81,7 @@ type Lag struct {
 	Region  string
 	Records uint64        // in objects that were not followed to their end, of the last two days
 	Age     time.Duration // of the first of them
+	Hour    time.Time     // of the oldest of its records, or before
 }
 
 // Lags looks at the archive, without a lease, for what a follower has still to deliver, and tells by when whoever follows last
@@ -106,8 +107,12 @@ func (s *Source) Lags(ctx context.Context) (lags []Lag, last time.Time, err erro
 	for at, err := range found.broken {
 		return nil, last, fmt.Errorf("%s: %w", at, err)
 	}
+	return lagsOf(found.tasks), last, nil
+}
+
+func lagsOf(tasks []*task) (lags []Lag) {
 	by := map[string]*Lag{}
-	for _, t := range found.tasks {
+	for _, t := range tasks {
 		l := by[t.region]
 		if l == nil {
 			l = &Lag{Region: t.region}
@@ -115,9 +120,25 @@ func (s *Source) Lags(ctx context.Context) (lags []Lag, last time.Time, err erro
 		}
 		l.Records += t.records
 		l.Age = max(l.Age, time.Since(t.modified))
+		if l.Hour.IsZero() || t.hour.Before(l.Hour) {
+			l.Hour = t.hour
+		}
 	}
 	for _, region := range slices.Sorted(maps.Keys(by)) {
 		lags = append(lags, *by[region])
 	}
-	return lags, last, nil
+	return lags
+}
+
+// Behind is Lags as a process that follows knows it; false when this one does not.
+func (s *Source) Behind() ([]Lag, bool) {
+	s.mu.Lock()
+	f := s.follower
+	s.mu.Unlock()
+	if f == nil {
+		return nil, false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return lagsOf(slices.Collect(maps.Values(f.found))), true
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"math"
 	"time"
 
@@ -15,9 +16,10 @@ import (
 type PartitionAudit struct {
 	List    string // topic/partition
 	Lineage string
-	Taken   uint64 // messages ever claimed by the group
-	Waiting uint64 // messages that are not claimed yet
-	Lost    uint64 // messages that were missing and that an operator gave up
+	Taken   uint64    // messages ever claimed by the group
+	Waiting uint64    // messages that are not claimed yet
+	Lost    uint64    // messages that were missing and that an operator gave up
+	Oldest  time.Time // of the oldest message that some sink has not settled; zero: there is none
 	Claims  []ClaimAudit
 	Sinks   map[string]SinkAudit
 	Strange []string
@@ -83,8 +85,28 @@ func (s *Source) audit(ctx context.Context, c *kgo.Client) ([]PartitionAudit, er
 	for i := range ids {
 		out[i] = states[i].audit(listName(s.cfg.Topic, i), logs[i])
 		out[i].partition = i
+		if out[i].Oldest, err = oldestOf(ctx, c, s.cfg.Topic, i, states[i].base, logs[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// oldestOf is the time of the first message from the committed offset on. What lies behind it may be older by what messages of
+// several edges overtake each other; an edge sends within seconds of taking, or from its spool.
+func oldestOf(ctx context.Context, c *kgo.Client, topic string, partition int, base int64, log logRange) (time.Time, error) {
+	from := max(base, log.first)
+	if from >= log.end {
+		return time.Time{}, nil
+	}
+	got, err := (&reader{client: c, topic: topic}).fetch(ctx, partition, from, from+1, fetchWait)
+	if errors.Is(err, errLogMoved) || err == nil && len(got.messages) == 0 {
+		return time.UnixMilli(0).UTC(), nil // it is not known: as old as can be
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return got.messages[0].time.UTC(), nil
 }
 
 func (s *state) audit(list string, log logRange) PartitionAudit {

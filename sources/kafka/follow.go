@@ -88,7 +88,7 @@ func (f *follower) reopen(ctx context.Context, c claim) error {
 		}
 	}
 	f.release()
-	s.publish(&c, f.cut())
+	s.publish(&c, f.cut(time.UnixMilli(c.Ms)))
 	return nil
 }
 
@@ -165,21 +165,22 @@ func (f *follower) gather(m *message, repeat bool) {
 // perElement is about what an element weighs beside its payload.
 const perElement = 80
 
-// cut makes a window of what is gathered.
-func (f *follower) cut() *window {
+// cut makes a window of what is gathered, for a claim of that time.
+func (f *follower) cut(at time.Time) *window {
 	w := &window{first: f.next - int64(len(f.gathered)), elements: f.gathered, repeats: f.repeats, bytes: f.bytes, oldest: f.oldest}
-	w.seen, w.open = f.judge.seen()
+	w.seen, w.open = f.judge.seen(at)
 	f.gathered, f.repeats, f.bytes = nil, nil, 0
 	return w
 }
 
 // claim records what is gathered, then hands it on.
 func (f *follower) claim(ctx context.Context) error {
-	s, w := f.s, f.cut()
+	s, now := f.s, time.Now()
+	w := f.cut(now)
 	var made claim
 	owed := f.drain.Owes(pipeline.Analytics)
 	err := s.change(ctx, func(st *state) error {
-		made = *st.add(uint32(len(w.repeats)), time.Now(), owed)
+		made = *st.add(uint32(len(w.repeats)), now, owed)
 		s.taken += uint64(made.Len)
 		return nil
 	})

@@ -120,22 +120,25 @@ type judge struct {
 	open   bool
 	passed map[string]bus.Passed
 	days   map[string]int32
+	// claimed is the day of the last claim that a lineage had messages in; spoke are those that had some since.
+	claimed map[string]int32
+	spoke   map[string]bool
 }
 
 func newJudge(s *state) (*judge, error) {
-	j := &judge{open: s.Open, passed: map[string]bus.Passed{}, days: map[string]int32{}}
+	j := &judge{open: s.Open, passed: map[string]bus.Passed{}, days: map[string]int32{}, claimed: map[string]int32{}, spoke: map[string]bool{}}
 	for lineage, m := range s.Seen {
 		p, err := s.passed(lineage)
 		if err != nil {
 			return nil, err
 		}
-		j.passed[lineage], j.days[lineage] = p, m.Day
+		j.passed[lineage], j.days[lineage], j.claimed[lineage] = p, m.Day, m.Claimed
 	}
 	return j, nil
 }
 
 func (j *judge) clone() *judge {
-	return &judge{open: j.open, passed: maps.Clone(j.passed), days: maps.Clone(j.days)}
+	return &judge{open: j.open, passed: maps.Clone(j.passed), days: maps.Clone(j.days), claimed: maps.Clone(j.claimed), spoke: maps.Clone(j.spoke)}
 }
 
 // see judges a message and, unless it is to be held, takes it in.
@@ -153,28 +156,36 @@ func (j *judge) see(m *message) bus.Verdict {
 	}
 	if v == bus.Take {
 		j.passed[m.header.Lineage] = bus.Passed{Position: m.header.Position, Number: m.header.Number}
-		j.days[m.header.Lineage] = int32(m.time.Unix() / 86400)
+		j.days[m.header.Lineage], j.spoke[m.header.Lineage] = dayOf(m.time), true
 	}
 	return v
 }
 
 // forgetAfter is how many days a lineage must have been silent to be forgotten: longer than any request is on its way. One
-// that speaks up again later is then taken as it comes.
+// that speaks up again later is then taken as it comes. It must have been silent by two clocks: that of the messages, which is
+// an edge's, and that of the workers at their claims. One edge, or one worker, whose clock is ahead makes nobody forget. Both
+// are kept with what was claimed, so that whoever judges again forgets the same.
 const forgetAfter = 14
 
-// seen is what is kept of the judge.
-func (j *judge) seen() (out map[string]seen, open bool) {
-	newest := int32(0)
-	for _, d := range j.days {
-		newest = max(newest, d)
+func dayOf(t time.Time) int32 { return int32(t.Unix() / 86400) }
+
+// seen is what is kept of the judge, as of a claim made at that time.
+func (j *judge) seen(at time.Time) (out map[string]seen, open bool) {
+	newest, now := int32(0), dayOf(at)
+	for lineage, d := range j.days {
+		if newest = max(newest, d); j.spoke[lineage] || j.claimed[lineage] == 0 {
+			j.claimed[lineage] = dayOf(at)
+		}
+		now = max(now, j.claimed[lineage])
 	}
+	clear(j.spoke)
 	out, open = map[string]seen{}, j.open
 	for lineage, p := range j.passed {
-		if j.days[lineage] < newest-forgetAfter {
+		if j.days[lineage] < newest-forgetAfter && j.claimed[lineage] < now-forgetAfter {
 			open = true
 			continue
 		}
-		out[lineage] = seen{Position: p.Position.String(), Number: p.Number, Day: j.days[lineage]}
+		out[lineage] = seen{Position: p.Position.String(), Number: p.Number, Day: j.days[lineage], Claimed: j.claimed[lineage]}
 	}
 	return out, open
 }

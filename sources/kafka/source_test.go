@@ -274,3 +274,36 @@ func TestFilledGapOutlivesAWorker(t *testing.T) {
 		return err == nil && a[0].Sinks["all"].Counts == pipeline.Counts{Effective: 25, Duplicates: 5}
 	})
 }
+
+// TestOldestIsOfTheMessages: what waits is as old as its messages say, not as when somebody looks: retention keeps what it may be of.
+func TestOldestIsOfTheMessages(t *testing.T) {
+	b := newBench(t)
+	old := time.Now().Add(-5 * 24 * time.Hour).UTC().Truncate(time.Millisecond)
+	for i, at := range []time.Time{old, time.Now()} {
+		h := bus.Header{Lineage: testLineage, Position: position(i + 1), Predecessor: position(i), Number: uint64(i + 1), Format: bus.FormatProtobuf,
+			ID: record.MakeID(now, uint64(i))}
+		b.raw(kgo.Record{Time: at, Value: kgo.NewBytes(record.AppendProtobufLossless(nil, &record.Record{Path: fmt.Sprint(i), TimeStamp: now})), Headers: h.Headers()})
+	}
+	sink := &collector{got: map[string]int{}}
+	sink.sick.Store(true)
+	oldest := func(want time.Time) func() bool {
+		return func() bool {
+			src, err := New("bus", b.cfg, Deps{Log: log(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := src.Audit(t.Context())
+			return err == nil && len(a) == 1 && a[0].Oldest.Equal(want)
+		}
+	}
+	if !oldest(old)() {
+		t.Error("before anything is claimed the oldest message is not told")
+	}
+	w := b.work(sink)
+	until(t, "a claim", func() bool { s := w.src.Status(); return len(s.Lists) == 1 && s.Lists[0].OpenClaims > 0 })
+	if !oldest(old)() {
+		t.Error("while it is claimed and not settled the oldest message is not told")
+	}
+	sink.sick.Store(false)
+	until(t, "nothing old", oldest(time.Time{}))
+}

@@ -42,7 +42,8 @@ type state struct {
 type seen struct {
 	Position string `json:"p"`
 	Number   uint64 `json:"n"`
-	Day      int32  `json:"d"` // of the last message, in days since 1970, by the brokers' clock
+	Day      int32  `json:"d"`           // of the last message's own time, in days since 1970: by the edge's clock, or the brokers'
+	Claimed  int32  `json:"c,omitempty"` // when that was claimed, by the worker's clock; 0: by a version that did not keep it
 }
 
 // claim is a run of offsets whose shape is fixed.

@@ -101,10 +101,45 @@ func TestJudgeKnowsWhatIsMissing(t *testing.T) {
 				t.Errorf("open %v, step %d: %d, want %d", open, i, got, step.want)
 			}
 		}
-		s.Seen, s.Open = j.seen()
+		s.Seen, s.Open = j.seen(now)
 		again, err := newJudge(s)
 		if err != nil || !cmp.Equal(again.passed, j.passed) || again.open != j.open {
 			t.Errorf("kept is %+v, was %+v", again, j)
+		}
+	}
+}
+
+// TestForgettingNeedsTwoClocks: a lineage is forgotten when it was silent by the messages' clock and by the workers'; one clock
+// that is ahead makes nobody forget.
+func TestForgettingNeedsTwoClocks(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name            string
+		message, worker time.Duration // how much later the second lineage speaks, by each clock
+		forgotten       bool
+	}{
+		{"both", 20 * day, 20 * day, true},
+		{"an edge is ahead", 4000 * day, time.Hour, false},
+		{"a worker is ahead", time.Hour, 4000 * day, false},
+		{"not long ago", 13 * day, 13 * day, false},
+	} {
+		j, err := newJudge(newState(0, false, now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(lineage string, n uint32, when time.Time) *message {
+			return &message{time: when, header: bus.Header{Lineage: lineage, Position: pipeline.Position{Index: n}}}
+		}
+		j.see(at("a", 5, now))
+		s := newState(0, false, now)
+		s.Seen, s.Open = j.seen(now)
+		if j, err = newJudge(s); err != nil { // another worker goes on
+			t.Fatal(err)
+		}
+		j.see(at("b", 1, now.Add(c.message)))
+		kept, open := j.seen(now.Add(c.worker))
+		if _, knows := kept["a"]; knows == c.forgotten || open != c.forgotten {
+			t.Errorf("%s: kept %v, open %v", c.name, kept, open)
 		}
 	}
 }

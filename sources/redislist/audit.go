@@ -26,7 +26,8 @@ type ListAudit struct {
 	Until     time.Time             `json:"until,omitzero"`       // by the server's clock
 	Home      string                `json:"home,omitempty"`
 	Taken     uint64                `json:"taken"`
-	Waiting   uint64                `json:"waiting"` // elements not claimed yet
+	Waiting   uint64                `json:"waiting"`         // elements not claimed yet
+	Oldest    time.Time             `json:"oldest,omitzero"` // of a partition or a region: of the oldest record that is not settled, as far as that is known
 	Claims    []ClaimAudit          `json:"claims,omitempty"`
 	Sinks     map[string]SinkAudit  `json:"sinks,omitempty"`
 	Strange   []string              `json:"strange,omitempty"` // what does not fit together
