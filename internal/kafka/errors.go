@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	kgo "github.com/segmentio/kafka-go"
@@ -47,6 +48,9 @@ func Classify(err error) error {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return fmt.Errorf("%w: a broker cannot be reached at the address that it advertises, or is down; see brokers, and advertised.listeners of the brokers", err)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: the broker hung up; if it always does, the listener behind this port wants other settings: see tls.enabled and sasl.mechanism", err)
 	}
 	return err
 }
