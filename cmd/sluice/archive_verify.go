@@ -59,16 +59,22 @@ type verifying struct {
 	verification
 	progress *progress
 	known    int64 // records of the hours begun
+	expected int64
 	done     int64
 }
 
 // all reads the chosen objects, hour by hour, some at a time.
 func (v *verifying) all(ctx context.Context, s *archivesource.Selection) error {
+	expected, err := v.archive.Expected(ctx, s) // for the progress alone, so from indexes where there are some
+	if err != nil {
+		return err
+	}
 	for h, err := range v.archive.raw.Hours(ctx, s.From, s.To) {
 		if err != nil {
 			return err
 		}
 		v.begin(&h)
+		v.expected = max(expected, v.known)
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(verifyParallel)
 		for _, m := range h.Manifests {
@@ -113,7 +119,7 @@ func (v *verifying) one(ctx context.Context, m *format.Manifest) error {
 		v.Bytes += m.Bytes
 	}
 	if v.progress.due() {
-		v.progress.at(uint64(v.done), uint64(v.known), m.Key)
+		v.progress.at(uint64(v.done), uint64(v.expected), m.Key)
 	}
 	return nil
 }

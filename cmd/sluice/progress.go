@@ -51,7 +51,11 @@ func (p *progress) at(done, total uint64, detail string) {
 		return
 	}
 	rate := float64(done) / time.Since(p.began).Seconds()
-	p.log.Info(p.what, "records", done, "of", total, "per_second", int(rate), "slowest", detail)
+	left := "unknown"
+	if total >= done && rate > 0 {
+		left = time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second).String()
+	}
+	p.log.Info(p.what, "records", done, "of", total, "per_second", int(rate), "remaining", left, "slowest", detail)
 }
 
 // end removes the bar.

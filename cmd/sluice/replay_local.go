@@ -53,6 +53,12 @@ func (r *replayer) locals(ctx context.Context) error {
 	if len(r.plan.locals) > 0 && r.result.Local == nil {
 		r.result.Local = map[string]*localCounts{}
 	}
+	if len(r.plan.locals) > 0 && r.expected == 0 {
+		var err error
+		if r.expected, err = r.archive.Expected(ctx, &r.request.Selection); err != nil {
+			return err
+		}
+	}
 	for _, t := range r.plan.locals {
 		if r.result.Local[t.name] == nil {
 			r.result.Local[t.name] = &localCounts{Left: []hourFailure{}, Next: r.request.From}
@@ -96,7 +102,7 @@ func (r *replayer) local(ctx context.Context, t *localTarget) (err error) {
 			return err
 		}
 		if r.progress.due() {
-			r.progress.at(uint64(counts.Records), 0, fmt.Sprintf("%s, up to %s", t.name, counts.Next.Format(time.RFC3339)))
+			r.progress.at(uint64(counts.Records), uint64(max(r.expected, counts.Records)), fmt.Sprintf("%s, up to %s", t.name, counts.Next.Format(time.RFC3339)))
 		}
 	}
 	counts.Next = r.request.To

@@ -77,10 +77,11 @@ func TestReplayBringsEverySinkBack(t *testing.T) {
 
 	var dry dryResult
 	r.sluiceJSON(file, 0, &dry, append([]string{"replay", "--dry-run"}, day...)...)
-	if dry.Records != all {
-		t.Errorf("the dry run counts %d records of %d", dry.Records, all)
+	if dry.Records != all || dry.Seconds <= 0 || dry.Seconds > 60 {
+		t.Errorf("the dry run counts %d records of %d, in %g s", dry.Records, all, dry.Seconds)
 	}
-	if text, _ := r.sluice(file, 0, append([]string{"replay", "--dry-run", "--rate", "100/s"}, day...)...); !strings.HasPrefix(text, fmt.Sprint(all, " records")) {
+	if text, _ := r.sluice(file, 0, append([]string{"replay", "--dry-run", "--rate", "100/s"}, day...)...); !strings.HasPrefix(text, fmt.Sprint(all, " records")) ||
+		!strings.Contains(text, fmt.Sprintf("in no less than %s;", time.Duration((all+99)/100)*time.Second)) {
 		t.Errorf("the dry run prints %s", text)
 	}
 	first := r.aggregates()
@@ -260,6 +261,7 @@ func TestReplayRefusesWhatCannotBeExact(t *testing.T) {
 	r.sink("dashboard", "mongo-aggregate", `uri: "mongodb://127.0.0.1:1/"`)
 	r.sink("local", "sqlite", "path: "+filepath.Join(r.dir, "local.db"))
 	r.sink("copy", "csv", "dir: "+filepath.Join(r.dir, "copy"))
+	r.sink("bus", "kafka", `brokers: ["127.0.0.1:1"], topic: t`)
 	file := r.file(nil)
 	base := []string{"--archive", "files"}
 	hour := span(capturedHour, capturedHour.Add(time.Hour))
@@ -273,6 +275,7 @@ func TestReplayRefusesWhatCannotBeExact(t *testing.T) {
 			"--from 2026-11-23T09:00:00Z --to 2026-11-23T11:00:00Z"},
 		{append(hour, "--sink", "copy", "--status", "5xx"), "gets whole objects"},
 		{append(hour, "--sink", "local", "--org", "x"), "leave out --org"},
+		{append(hour, "--sink", "bus"), "whose workers drop"},
 		{append(hour, "--sink", "files"), "is the archive that is read"},
 		{append(hour, "--sink", "missing"), "there is no such sink"},
 		{append(hour, "--rate", "fast"), "--rate"},

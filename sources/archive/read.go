@@ -188,6 +188,40 @@ func (a Archive) Count(ctx context.Context, s *Selection, fault func(*Unreadable
 	return records, objects, nil
 }
 
+// sampleRows is how many rows are read to tell how fast that goes.
+const sampleRows = 20_000
+
+// ReadingTime is about how long it takes to read so many records of a selection, in seconds, by the first of its objects that can
+// be read; 0 if none can.
+func (a Archive) ReadingTime(ctx context.Context, s *Selection, records int64) (float64, error) {
+	enough := errors.New("enough was read")
+	for h, err := range a.Hours(ctx, s.From, s.To) {
+		if err != nil {
+			return 0, err
+		}
+		for _, m := range h.Manifests {
+			if !m.Touches(s.From, s.To) {
+				continue
+			}
+			n, began := int64(0), time.Now()
+			err := a.Rows(ctx, m, func(*format.Row) error {
+				if n++; n == sampleRows {
+					return enough
+				}
+				return nil
+			})
+			var bad *Unreadable
+			switch {
+			case err == nil || errors.Is(err, enough):
+				return time.Since(began).Seconds() / float64(max(n, 1)) * float64(records), nil
+			case !errors.As(err, &bad):
+				return 0, err
+			}
+		}
+	}
+	return 0, nil
+}
+
 func (a Archive) count(ctx context.Context, s *Selection, m *format.Manifest) (n int64, err error) {
 	if s.All(m) {
 		return m.Records, nil
