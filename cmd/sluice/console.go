@@ -13,6 +13,7 @@ import (
 	"sluice/internal/console"
 	"sluice/internal/metrics"
 	"sluice/internal/pipeline"
+	"sluice/retention/report"
 )
 
 // serveConsole listens on admin.listen and serves until the returned function is called. A port that is taken, by another
@@ -65,9 +66,11 @@ func (e *engine) serve(ctx context.Context, l net.Listener) (err error) {
 		return fmt.Errorf("token of the console: %w", err)
 	}
 	view := &view{engine: e}
+	kept := &report.File{Path: report.Path(e.cfg.State.Dir)}
 	h := console.New(console.Options{
 		Status: view.status, Traffic: e.trafficReader(), DeadLetters: e.newestLetters,
-		Metrics: metrics.Handler(view.status), Ready: e.ready, Token: token, Log: e.log,
+		Metrics: metrics.Handler(view.status, &retainMetrics{kept}), Ready: e.ready, Token: token, Log: e.log,
+		Retention: kept.Read,
 	})
 	e.log.Info("console", "address", "http://"+l.Addr().String())
 	return (&console.Server{Handler: h, Log: e.log}).Serve(ctx, l)

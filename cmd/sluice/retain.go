@@ -18,6 +18,7 @@ import (
 	"sluice/internal/config"
 	"sluice/retention/apply"
 	"sluice/retention/plan"
+	"sluice/retention/report"
 )
 
 // retainOptions are the flags of retain.
@@ -25,6 +26,8 @@ type retainOptions struct {
 	apply, watch, yes bool
 	every             time.Duration
 	rate              int
+	failOnWarning     bool
+	listen            string
 }
 
 func retainCommand(e *environment) *cobra.Command {
@@ -37,11 +40,15 @@ holds it back, and when each store would be full. Nothing is changed without --a
 
 With --apply exactly that plan is done, under a lease, so that two jobs never run at once. What other stores let go is
 read and verified in the archive before. A job that was killed is simply run again. On a terminal it asks first, unless
---yes is given; without one it asks nothing. Exits 1 if a store could not be looked into, an action failed, or another
-job holds the lease.`,
+--yes is given; without one it asks nothing. Exits 1 if a store could not be looked into, an action failed, another job
+holds the lease, or, with --fail-on-warning, a store will be full within retention.warn_within.
+
+What --apply and --watch find is left in the state directory for the console and the metrics of a pump that uses it; --listen
+serves both from here.`,
 		Example: `  sluice retain                        the plan
   sluice retain --apply                the plan, then do it
   sluice retain --apply --watch        every hour, until it is told to stop
+  sluice retain --apply --watch --listen 127.0.0.1:8182
   sluice retain --output json`,
 		Args: noArgs,
 	}
@@ -50,9 +57,13 @@ job holds the lease.`,
 	c.Flags().BoolVar(&o.yes, "yes", false, "with --apply on a terminal: do not ask")
 	c.Flags().DurationVar(&o.every, "every", time.Hour, "with --watch: the interval")
 	c.Flags().IntVar(&o.rate, "rate", 0, "most documents a second that are deleted in a store (default: 5000 in MongoDB, 10000 in OpenSearch)")
+	c.Flags().BoolVar(&o.failOnWarning, "fail-on-warning", false, "exit 1 if a store will be full within retention.warn_within")
+	c.Flags().StringVar(&o.listen, "listen", "", "with --watch: serve /retention, /metrics, /live and /ready on this address; off an interface of this machine it asks for admin.token")
 	out := outputFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		switch {
+		case o.listen != "" && !o.watch:
+			return usageError{errors.New("--listen goes with --watch")}
 		case c.Flags().Changed("every") && !o.watch:
 			return usageError{errors.New("--every goes with --watch")}
 		case o.every < time.Minute:
@@ -65,10 +76,15 @@ job holds the lease.`,
 			return err
 		}
 		r := &retainer{env: e, cfg: cfg, log: log, o: o, out: out}
-		if o.watch {
-			return r.watch(c.Context())
+		if !o.watch {
+			return r.once(c.Context())
 		}
-		return r.once(c.Context())
+		stop, err := r.serve(c.Context())
+		if err != nil {
+			return err
+		}
+		defer stop()
+		return r.watch(c.Context())
 	}
 	return c
 }
@@ -118,7 +134,29 @@ func (r *retainer) once(ctx context.Context) error {
 	if err := r.print(&retainReport{Plan: p}); err != nil {
 		return err
 	}
-	return problems(p)
+	if r.o.watch {
+		if err := r.noteLocked(p); err != nil {
+			r.log.Warn("the console and the metrics do not get this plan", "err", err)
+		}
+	}
+	return r.judge(p)
+}
+
+// errWarned ends a command that was told to fail when a store will soon be full.
+var errWarned = errors.New("a store will soon be full: see the plan's warnings")
+
+// judge says what is wrong with a plan that was printed.
+func (r *retainer) judge(p *plan.Plan) error {
+	for _, w := range p.Warnings {
+		r.log.Warn("a store will soon be full", "why", w)
+	}
+	if err := problems(p); err != nil {
+		return err
+	}
+	if r.o.failOnWarning && len(p.Warnings) > 0 {
+		return errWarned
+	}
+	return nil
 }
 
 func problems(p *plan.Plan) error {
@@ -126,6 +164,26 @@ func problems(p *plan.Plan) error {
 		return errProblems
 	}
 	return nil
+}
+
+// noteLocked leaves a report of a plan that nobody does. It needs the directory of jobs for a moment; one that runs
+// leaves a report of its own.
+func (r *retainer) noteLocked(p *plan.Plan) error {
+	dir, err := apply.OpenDir(r.stateDir())
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.note(p, nil, nil), dir.Close())
+}
+
+// note leaves a report for the console and the metrics. One that cannot be read is begun anew.
+func (r *retainer) note(p *plan.Plan, applied []apply.Outcome, failed error) error {
+	path := report.Path(r.cfg.State.Dir)
+	before, err := report.Read(path)
+	if err != nil {
+		r.log.Warn("the last report of retention is given up", "err", err)
+	}
+	return report.Write(path, report.Make(p, r.o.apply, applied, failed, before))
 }
 
 // applyOnce makes a plan under the lease and does it.
@@ -179,8 +237,8 @@ func (r *retainer) do(ctx context.Context, dir *apply.Dir, run string, stores *r
 		return err
 	}
 	defer func() { err = errors.Join(err, verified.Close()) }()
-	report := &retainReport{Plan: stores.plan(ctx)}
-	if yes, err := r.confirmed(report); err != nil || !yes {
+	out := &retainReport{Plan: stores.plan(ctx)}
+	if yes, err := r.confirmed(out); err != nil || !yes {
 		return err
 	}
 	bar := newProgress("retaining", r.env.stderr, r.log)
@@ -191,12 +249,12 @@ func (r *retainer) do(ctx context.Context, dir *apply.Dir, run string, stores *r
 			}
 		}}
 	var failed error
-	report.Applied, failed = job.Run(ctx, report.Plan)
+	out.Applied, failed = job.Run(ctx, out.Plan)
 	bar.end()
 	if failed != nil {
-		report.Error = failed.Error()
+		out.Error = failed.Error()
 	}
-	return errors.Join(r.print(report), failed, problems(report.Plan))
+	return errors.Join(r.print(out), failed, r.note(out.Plan, out.Applied, failed), r.judge(out.Plan))
 }
 
 // confirmed asks on a terminal; elsewhere there is nobody to ask.

@@ -171,6 +171,23 @@ func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) {
 	a.json(w, d)
 }
 
+// retention answers with the last report of retention, or with 204 when there is none.
+func (a *api) retention(w http.ResponseWriter, _ *http.Request) {
+	if a.opts.Retention == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	switch r, err := a.opts.Retention(); {
+	case err != nil:
+		a.failed("read the report of retention", err)
+		plain(w, http.StatusInternalServerError, "the report of retention cannot be read, the log says why\n")
+	case r == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		a.json(w, r)
+	}
+}
+
 // json answers with a value.
 func (a *api) json(w http.ResponseWriter, v any) {
 	b, err := json.Marshal(v)

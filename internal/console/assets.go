@@ -21,9 +21,9 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// page serves the page itself.
-func page() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { html(w, "index.html") })
+// page serves a page itself.
+func page(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { html(w, name) })
 }
 
 func html(w http.ResponseWriter, name string) {

@@ -10,12 +10,16 @@ import (
 	"time"
 
 	"sluice/internal/pipeline"
+	"sluice/retention/report"
 )
 
-// Options of a console. Status is required; what else is nil is not shown, or not served.
+// Options of a console. What is nil is not shown, or not served.
 type Options struct {
-	// Status is called once a second for each open page, and must be safe for concurrent use.
+	// Status is called once a second for each open page, and must be safe for concurrent use. A process that moves no records
+	// has none, and its console is that of retention alone.
 	Status func() pipeline.Status
+	// Retention gives the last report of retention, nil if there is none.
+	Retention func() (*report.Report, error)
 	// Traffic is asked for the charts. It is nil when no sink can show its traffic.
 	Traffic pipeline.TrafficReader
 	// DeadLetters gives the newest dead letters, at most limit, newest first.
@@ -47,6 +51,9 @@ type DeadLetter struct {
 func New(o Options) http.Handler {
 	if o.Ready == nil {
 		o.Ready = func() (bool, []string) {
+			if o.Status == nil {
+				return true, nil
+			}
 			s := o.Status()
 			return s.Ready, s.NotReady
 		}
@@ -57,12 +64,18 @@ func New(o Options) http.Handler {
 	open.HandleFunc("GET /ready", a.ready)
 
 	guarded := http.NewServeMux()
-	guarded.Handle("GET /{$}", page())
 	guarded.Handle("GET /static/", static())
-	guarded.HandleFunc("GET /api/status", a.status)
-	guarded.HandleFunc("GET /api/stream", a.stream)
-	guarded.HandleFunc("GET /api/traffic", a.traffic)
-	guarded.HandleFunc("GET /api/deadletters", a.deadLetters)
+	guarded.Handle("GET /retention", page("retention.html"))
+	guarded.HandleFunc("GET /api/retention", a.retention)
+	if o.Status == nil {
+		guarded.Handle("GET /{$}", http.RedirectHandler("/retention", http.StatusFound))
+	} else {
+		guarded.Handle("GET /{$}", page("index.html"))
+		guarded.HandleFunc("GET /api/status", a.status)
+		guarded.HandleFunc("GET /api/stream", a.stream)
+		guarded.HandleFunc("GET /api/traffic", a.traffic)
+		guarded.HandleFunc("GET /api/deadletters", a.deadLetters)
+	}
 	if o.Metrics != nil {
 		guarded.Handle("GET /metrics", o.Metrics)
 	}

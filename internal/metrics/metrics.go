@@ -15,11 +15,15 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// Handler serves the metrics of a status, asked for at every scrape.
-func Handler(status func() pipeline.Status) http.Handler {
+// Handler serves the metrics of a status, asked for at every scrape, and whatever else is given. Without a status it serves
+// the rest.
+func Handler(status func() pipeline.Status, more ...prometheus.Collector) http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(&collector{status}, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if status != nil {
+		reg.MustRegister(&collector{status})
+	}
+	reg.MustRegister(more...)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }
 

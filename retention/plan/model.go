@@ -72,7 +72,7 @@ type Forecast struct {
 	Newest time.Time `json:"newest,omitzero"`
 	Growth int64     `json:"bytes_per_day"`
 	Levels int64     `json:"levels_at,omitempty"` // bytes that the rules let it grow to; 0: they set no bound
-	Free   int64     `json:"free,omitempty"`      // bytes that it can still take; below 0: not known
+	Free   int64     `json:"free"`                // bytes that it can still take; below 0: not known
 	Full   time.Time `json:"full_at,omitzero"`    // when nothing is deleted any more; zero: not foreseeable
 	Why    string    `json:"reasoning"`
 	// Warning says that it will be full soon, or outgrows its rules; empty: neither.

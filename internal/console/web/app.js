@@ -5,6 +5,7 @@ import { drawFlow } from "./flow.js";
 import { drawLedger } from "./ledger.js";
 import { startTraffic } from "./traffic.js";
 import { drawDead } from "./dead.js";
+import { startThemes } from "./themes.js";
 
 let stream = null, lost = false, said = "";
 
@@ -89,23 +90,6 @@ function announce(what) {
   text($("announce"), what);
 }
 
-// The theme goes from the system's to light to dark.
-const themes = ["system", "light", "dark"];
-function showTheme() {
-  const theme = document.documentElement.dataset.theme ?? "system";
-  text($("theme-name"), "Theme: " + theme);
-}
-$("theme").addEventListener("click", () => {
-  const root = document.documentElement;
-  const next = themes[(themes.indexOf(root.dataset.theme ?? "system") + 1) % themes.length];
-  if (next === "system") delete root.dataset.theme;
-  else root.dataset.theme = next;
-  try {
-    localStorage.setItem("sluice-theme", next);
-  } catch { /* it holds until the page is closed, then */ }
-  showTheme();
-});
-
-showTheme();
+startThemes();
 connect();
 startTraffic();

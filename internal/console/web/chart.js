@@ -14,16 +14,20 @@ function ticks(top) {
   return out;
 }
 
+const gap = (v) => v === undefined || v === null;
+
 /** Steps between time labels, in seconds. */
-const steps = [60, 120, 300, 600, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000];
+const steps = [60, 120, 300, 600, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000, 1728000];
 
 /**
- * A chart in a figure element. series: [{name, key, kind: "area"|"line"}], value(point, key) gives a number,
- * format(number) and axis(number) write it.
+ * A chart in a figure element. series: [{name, key, kind: "area"|"line"}], value(point, key) gives a number, or nothing where
+ * a line has a gap; format(number) and axis(number) write it. rest is the point that the legend shows without a cursor, the
+ * last one if it is not given; empty is said where there is nothing to draw.
  */
 export class Chart {
-  constructor(figure, { title, series, value, format, axis, summary }) {
-    Object.assign(this, { figure, title, series, value, format, axis, summary });
+  constructor(figure, { title, series, value, format, axis, summary, rest, empty }) {
+    Object.assign(this, { figure, title, series, value, axis, summary, rest, empty });
+    this.format = (v) => (gap(v) ? "–" : format(v));
     this.points = [];
     this.at = -1;
     this.build();
@@ -40,7 +44,7 @@ export class Chart {
     this.cursor = s("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.svg = s("svg", { "aria-hidden": "true", focusable: "false", height: HEIGHT }, this.grid,
       ...this.marks.flatMap((m) => [m.area, m.line]).filter(Boolean), this.cursor);
-    this.none = h("p", { class: "nothing" }, "No requests in this time");
+    this.none = h("p", { class: "nothing" }, this.empty ?? "No requests in this time");
     this.plot = h("div", { class: "plot", tabindex: "0", role: "slider", "aria-label": this.title + ", point in time",
       "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0 }, this.svg, this.none);
     this.when = h("span", { class: "when" });
@@ -78,7 +82,7 @@ export class Chart {
     this.width = width;
     attr(this.svg, "viewBox", `0 0 ${width} ${HEIGHT}`);
     attr(this.svg, "width", width);
-    const top = Math.max(1e-9, ...this.points.flatMap((p) => this.series.map((x) => this.value(p, x.key))));
+    const top = Math.max(1e-9, ...this.points.flatMap((p) => this.series.map((x) => this.value(p, x.key) ?? 0)));
     const marks = ticks(top > 1e-9 ? top : 1);
     const max = marks.at(-1);
     this.y = (v) => HEIGHT - BOTTOM - ((HEIGHT - BOTTOM - TOP) * v) / max;
@@ -88,10 +92,11 @@ export class Chart {
       s("text", { x: LEFT - 8, y: this.y(v) + 4, "text-anchor": "end" }, this.axis(v)),
     ]), ...this.timeLabels(width));
     this.series.forEach((x, n) => {
-      const line = this.points.map((p, i) => (i ? "L" : "M") + this.x(i).toFixed(1) + " " + this.y(this.value(p, x.key)).toFixed(1)).join("");
+      const at = this.points.map((p, i) => [i, this.value(p, x.key)]).filter(([, v]) => !gap(v));
+      const line = at.map(([i, v], k) => (k && at[k - 1][0] === i - 1 ? "L" : "M") + this.x(i).toFixed(1) + " " + this.y(v).toFixed(1)).join("");
       attr(this.marks[n].line, "d", line);
       if (this.marks[n].area) {
-        attr(this.marks[n].area, "d", line ? `${line}L${this.x(this.points.length - 1)} ${this.y(0)}L${LEFT} ${this.y(0)}Z` : "");
+        attr(this.marks[n].area, "d", line ? `${line}L${this.x(at.at(-1)[0])} ${this.y(0)}L${this.x(at[0][0])} ${this.y(0)}Z` : "");
       }
     });
     this.select(this.at);
@@ -100,7 +105,7 @@ export class Chart {
   timeLabels(width) {
     if (this.points.length < 2) return [];
     const from = this.points[0].time / 1000, to = this.points.at(-1).time / 1000;
-    const every = steps.find((n) => (to - from) / n <= width / 84) ?? 864000;
+    const every = steps.find((n) => (to - from) / n <= width / 84) ?? 2592000;
     const offset = new Date(this.points[0].time).getTimezoneOffset() * 60;
     const out = [];
     for (let t = Math.ceil((from - offset) / every) * every + offset; t <= to; t += every) {
@@ -132,7 +137,8 @@ export class Chart {
   /** Puts the cursor on a point; -1 takes it away, and the legend shows the last point. */
   select(i) {
     this.at = i;
-    const p = this.points[i < 0 ? this.points.length - 1 : i];
+    const rest = this.rest ?? this.points.length - 1;
+    const p = this.points[i < 0 ? rest : i];
     attr(this.cursor, "visibility", i < 0 || !this.x ? "hidden" : "visible");
     this.series.forEach((x, n) => text(this.legend[n].lastChild, p ? this.format(this.value(p, x.key)) : "–"));
     if (!p) return;
@@ -140,13 +146,14 @@ export class Chart {
       attr(this.cursor, "x1", this.x(i));
       attr(this.cursor, "x2", this.x(i));
     }
-    text(this.when, i < 0 ? "latest" : this.label(p.time));
-    attr(this.plot, "aria-valuenow", i < 0 ? this.points.length - 1 : i);
+    text(this.when, i < 0 ? (this.rest === undefined ? "latest" : "today") : this.label(p.time));
+    attr(this.plot, "aria-valuenow", i < 0 ? rest : i);
     attr(this.plot, "aria-valuetext", this.label(p.time) + ": " +
       this.series.map((x) => x.name + " " + this.format(this.value(p, x.key))).join(", "));
   }
 
   label(t) {
+    if (this.step >= 86400) return date(t);
     return this.step < 60 ? timeExact(t) : dateTime(t);
   }
 
