@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/retention/plan"
 	"sluice/retention/report"
 )
 
@@ -86,31 +89,24 @@ func TestRetentionWatches(t *testing.T) {
 	}
 }
 
-// TestRetentionWarns: of a store that will be full, in the plan and in the log, and with an exit code where that is asked for.
+// TestRetentionWarns: a store that will soon be full is in the log, and fails the command where that is asked for.
 func TestRetentionWarns(t *testing.T) {
-	t.Parallel()
-	r := newRig(t).withFiles()
-	r.aged()
-	// as if every disk were about to be full: within a thousand years
-	file := r.file(func(s string) string { return s + "retention: {warn_within: 99y, archive: {keep: 0s}}\n" })
-	quiet := r.retain(r.file(nil), 0)
-	if len(quiet.Warnings) != 0 {
-		t.Errorf("by default: %v", quiet.Warnings)
+	var log strings.Builder
+	r := &retainer{log: slog.New(slog.NewTextHandler(&log, nil))}
+	p := &plan.Plan{}
+	if err := r.judge(p); err != nil || log.Len() > 0 {
+		t.Errorf("without a warning: %v, %s", err, log.String())
 	}
-	p := r.start("retain", "--output", "json", "--fail-on-warning", "--config", file)
-	code := p.Wait()
-	var said retainReport
-	if err := json.Unmarshal([]byte(p.Stdout()), &said); err != nil {
-		t.Fatalf("%v: %s%s", err, p.Stdout(), p.Stderr())
+	p.Warnings = []string{"raw: it is full on 2026-12-05"}
+	if err := r.judge(p); err != nil || !strings.Contains(log.String(), "raw: it is full on 2026-12-05") {
+		t.Errorf("with one: %v, %s", err, log.String())
 	}
-	var full bool
-	for _, f := range said.Forecasts {
-		full = full || !f.Full.IsZero()
+	r.o.failOnWarning = true
+	if err := r.judge(p); !errors.Is(err, errWarned) {
+		t.Errorf("asked to fail: %v", err)
 	}
-	if full != (len(said.Warnings) > 0) || full != (code == 1) || full != strings.Contains(p.Stderr(), "a store will soon be full") {
-		t.Errorf("exit %d, warnings %v, log %s", code, said.Warnings, p.Stderr())
-	}
-	if full && r.start("retain", "--config", file).Wait() != 0 {
-		t.Error("without being told to, a warning fails the command")
+	p.Problems = []string{"search cannot be looked into"}
+	if err := r.judge(p); !errors.Is(err, errProblems) {
+		t.Errorf("with a problem: %v", err)
 	}
 }
