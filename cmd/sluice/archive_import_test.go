@@ -137,3 +137,38 @@ func TestImportFromMongo(t *testing.T) {
 	}
 	r.sluice(file, 0, "audit", "--deep", "--sink", "raw")
 }
+
+func TestImportRefusesWhatIsNotClear(t *testing.T) {
+	dir := t.TempDir()
+	file := func(sinks string) string {
+		name := filepath.Join(dir, fmt.Sprintf("%d.yaml", len(sinks)))
+		text := "region: test\nsources: {main: {type: redis, addrs: [\"127.0.0.1:1\"]}}\nstate: {dir: " + dir + "/state}\nsinks:\n" + sinks
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	files := "  files: {type: csv, dir: " + dir + "/files}\n"
+	raw := "  raw: {type: mongo-raw, uri: \"mongodb://127.0.0.1:1/\"}\n"
+	other := "  other: {type: mongo-raw, uri: \"mongodb://127.0.0.1:1/\", layout: per-org}\n"
+	for _, c := range []struct {
+		sinks string
+		flags []string
+		say   string
+	}{
+		{files + raw, nil, "--from"},
+		{files + raw, []string{"--from", "s3"}, "only mongo"},
+		{files + raw, []string{"--from", "mongo", "--rate", "x"}, "--rate"},
+		{files + raw, []string{"--from", "mongo", "--before", "soon"}, "--before"},
+		{files + raw, []string{"--from", "mongo", "--sink", "files"}, "no sink of type mongo-raw"},
+		{files + raw, []string{"--from", "mongo", "--archive", "raw"}, "no sink of type s3-csv or csv"},
+		{files, []string{"--from", "mongo"}, "configure one of type mongo-raw"},
+		{raw, []string{"--from", "mongo"}, "no sink writes an archive"},
+		{files + raw + other, []string{"--from", "mongo"}, "several mongo-raw sinks"},
+	} {
+		code, _, stderr := runs(t, append([]string{"archive", "import", "--config", file(c.sinks)}, c.flags...)...)
+		if code != exitUsage || !strings.Contains(stderr, c.say) {
+			t.Errorf("%v exits %d: %s", c.flags, code, stderr)
+		}
+	}
+}

@@ -24,7 +24,7 @@ type regionStats struct {
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
 	Lists    int       `json:"lists"`    // lineages
-	Partial  int       `json:"partial"`  // objects that lack something: filters, masks, dropped bodies
+	Partial  int       `json:"partial"`  // objects that lack something: filters, masks, dropped bodies, what documents do not say
 	Replaced int       `json:"replaced"` // objects that count no more
 	Orphans  int       `json:"orphans"`  // objects without a manifest
 
@@ -122,7 +122,7 @@ func (st *archiveStatistics) text(w io.Writer) error {
 	}
 	for _, r := range st.Regions {
 		if r.Partial+r.Replaced+r.Orphans > 0 {
-			fmt.Fprintf(w, "region %s: %d objects are filtered, masked or without bodies; %d are replaced; %d have no manifest\n",
+			fmt.Fprintf(w, "region %s: %d objects are filtered, masked, without bodies or imported; %d are replaced; %d have no manifest\n",
 				r.Region, r.Partial, r.Replaced, r.Orphans)
 		}
 	}

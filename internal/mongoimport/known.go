@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"sluice/internal/archive"
@@ -24,12 +23,10 @@ type known struct {
 	store  archive.Store
 	prefix string
 
-	regions map[string][]string // of a day
 	hours   map[time.Time]*knownHour
 	objects map[string]*knownObject
 	held    int
 	clock   int
-	reads   atomic.Int64
 }
 
 type knownHour struct {
@@ -149,7 +146,6 @@ func (k *known) read(ctx context.Context, m *archive.Manifest, from record.ID) (
 		return nil, fmt.Errorf("what the archive has is not known: %w", err)
 	}
 	slices.SortFunc(o.ids, compareIDs)
-	k.reads.Add(1)
 	k.drop(m.Key)
 	k.objects[m.Key] = o
 	k.held += len(o.ids)
