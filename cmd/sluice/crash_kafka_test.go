@@ -76,6 +76,10 @@ func (c *crasher) effects() map[string]int {
 				case bus.Gap:
 					c.t.Errorf("messages are missing before %s in partition %d", h.Position, partition)
 				case bus.Take:
+					if h.Predecessor != p.Position || h.Number != p.Number+1 { // a consumer would not see that something is missing
+						c.t.Errorf("message %d (%s) in partition %d names %s as the one before it, which is %d (%s)", h.Number, h.Position, partition,
+							h.Predecessor, p.Number, p.Position)
+					}
 					passed[h.Lineage] = bus.Passed{Position: h.Position, Number: h.Number}
 					out[h.ID.String()]++
 				}
