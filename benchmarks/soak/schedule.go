@@ -118,7 +118,7 @@ func (w *world) watch(ctx context.Context, until time.Time) error {
 // mayEnd tells that a pump has ended as it is to: it was started while Redis did not take its password. Its supervisor
 // starts it again.
 func (w *world) mayEnd(p *pump) bool {
-	const refusal = "log in to Redis: WRONGPASS"
+	const refusal = "WRONGPASS invalid username-password pair or user is disabled.; see username and password" // what a start ends with
 	n, err := p.logged(refusal)
 	known := p.refused
 	p.refused = n
