@@ -202,6 +202,35 @@ func TestNothingIsSweptThatIsNotSafe(t *testing.T) {
 	}
 }
 
+// TestWhatCameAgainWaitsForItsGrace: a pump that was frozen sends an object that was joined long ago, after the sweep was planned.
+func TestWhatCameAgainWaitsForItsGrace(t *testing.T) {
+	d := newTidier(t)
+	day := time.Now().UTC().Truncate(units.Day).AddDate(0, 0, -3)
+	for i := range uint32(3) {
+		rows(t, d.root, d.files, day, i*10, 10, 50*time.Hour)
+	}
+	d.do(d.due(plan.Claims{})[0])
+	d.age(2 * time.Hour)
+	sweep := d.due(plan.Claims{})[0]
+	h, err := archive.ReadHour(t.Context(), d.files, prefix, "eu", day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := h.Leftovers()[5].Key
+	now := time.Now()
+	if err := os.Chtimes(filepath.Join(d.root, again), now, now); err != nil {
+		t.Fatal(err)
+	}
+	d.do(sweep)
+	h, err = archive.ReadHour(t.Context(), d.files, prefix, "eu", day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := h.Leftovers(); len(left) != 1 || left[0].Key != again {
+		t.Errorf("left: %+v", left)
+	}
+}
+
 // TestDaysAreIndexed: once they are over and joined; what is planned for deletion never rests on an index.
 func TestDaysAreIndexed(t *testing.T) {
 	d := newTidier(t)
