@@ -31,6 +31,16 @@ func followingSinks(cfg *config.Config) (names []string) {
 	return names
 }
 
+// summingSinks are those that keep sums of records, not records.
+func summingSinks(cfg *config.Config) (names []string) {
+	for _, name := range sortedKeys(cfg.Sinks) {
+		if _, ok := cfg.Sinks[name].Settings.(mongoagg.Config); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // followable tells what is wrong with following archives by this configuration.
 func followable(cfg *config.Config) error {
 	for _, name := range sortedKeys(cfg.Sources) {

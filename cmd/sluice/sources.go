@@ -43,7 +43,7 @@ func newSources(cfg *config.Config, deps redislist.Deps, alarm func(string)) ([]
 			s = topicSource{k}
 		case archive.Config:
 			var a *archive.Source
-			a, err = archive.New(name, settings, archive.Deps{Log: deps.Log, Token: deps.Token, Sinks: followingSinks(cfg), Alarm: alarm})
+			a, err = archive.New(name, settings, archive.Deps{Log: deps.Log, Token: deps.Token, Sinks: followingSinks(cfg), Sums: summingSinks(cfg), Alarm: alarm})
 			s = archiveSource{a}
 		default:
 			err = fmt.Errorf("no source is made of %T", settings)

@@ -128,7 +128,7 @@ func (d *decoding) records(c *chunk, elements []Element) {
 			continue
 		}
 		d.hide(r)
-		c.items = append(c.items, Item{Index: index, ID: record.MakeID(r.TimeStamp, el.Hash), Record: r, Raw: el.Payload})
+		c.items = append(c.items, Item{Index: index, ID: el.id(r.TimeStamp), Record: r, Raw: el.Payload})
 	}
 }
 
@@ -150,7 +150,7 @@ func (d *decoding) uptimes(c *chunk, elements []Element) {
 			d.bury(c, index, el, d.claim.Time, err)
 			continue
 		}
-		c.items = append(c.items, Item{Index: index, ID: record.MakeID(u.TimeStamp, el.Hash), Uptime: u, Raw: el.Payload})
+		c.items = append(c.items, Item{Index: index, ID: el.id(u.TimeStamp), Uptime: u, Raw: el.Payload})
 	}
 }
 
@@ -180,7 +180,7 @@ func (d *decoding) acceptable(t time.Time) error {
 
 func (d *decoding) bury(c *chunk, index uint32, el *Element, t time.Time, why error) {
 	c.dead = append(c.dead, deadElement{
-		index: index, id: record.MakeID(t, el.Hash), reason: why.Error(), bytes: el.Payload, length: el.Len,
+		index: index, id: el.id(t), reason: why.Error(), bytes: el.Payload, length: el.Len,
 	})
 }
 

@@ -18,15 +18,16 @@ type delivery struct {
 	t     *task
 	share int64 // bytes that may be in hand
 
-	open  map[string]*portion      // by lineage, not handed over yet
-	last  map[string]chan struct{} // closed when the lineage's last portion is over
+	at    map[string]pipeline.Position // by lineage, of the row that came last
+	open  map[string]*portion          // by lineage, not handed over yet
+	last  map[string]chan struct{}     // closed when the lineage's last portion is over
 	work  sync.WaitGroup
 	bytes int64
 }
 
 // deliver delivers all rows of a task and notes that they are. What was noted before an error stays.
 func (f *follower) deliver(ctx context.Context, t *task, share int64) error {
-	d := &delivery{f: f, t: t, share: share, open: map[string]*portion{}, last: map[string]chan struct{}{}}
+	d := &delivery{f: f, t: t, share: share, at: map[string]pipeline.Position{}, open: map[string]*portion{}, last: map[string]chan struct{}{}}
 	f.mu.Lock()
 	for lineage := range t.from { // the plan may be older than the last delivery
 		t.from[lineage] = f.progress.at(lineage, t.hour)
@@ -69,10 +70,22 @@ func (d *delivery) read(ctx context.Context) error {
 
 func (d *delivery) add(ctx context.Context, row *taskRow) error {
 	lineage := row.Stream.Lineage
+	if at, began := d.at[lineage]; began {
+		switch c := row.Position.Compare(at); {
+		case c == 0: // two objects have it: a Redis that went back let its claim be archived again, cut elsewhere
+			return nil
+		case c < 0:
+			return &Unreadable{Object: row.manifest.Key, Err: fmt.Errorf("the row at %s is out of order", row.Position)}
+		}
+	}
+	d.at[lineage] = row.Position
 	p := d.open[lineage]
 	owed, err := d.f.owed(row.manifest)
 	if err != nil {
 		return err
+	}
+	if len(owed.Sinks) == 0 { // nobody is to have it
+		return nil
 	}
 	if p != nil && (p.owed.Key != owed.Key || p.bytes >= d.share/4) {
 		d.handOver(ctx, lineage)
@@ -132,21 +145,25 @@ func (f *follower) settle(ctx context.Context, t *task, p *portion) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.progress.pass(p.id.Lineage, t.hour, p.end())
+	f.progress.pass(p.id.Lineage, t.hour, p.behind)
 	f.progress.region(t.region).book(p.rows, p.counts)
 	f.dirty = true
 	f.src.count(t.region, p.rows)
 }
 
-// owed is what rows of an object are to be owed to.
+// owed is what rows of an object are to be owed to. Sinks that keep sums get nothing of what was imported: its requests were
+// counted where it came from, which may be where those sums lie, and it does not say which of them were GraphQL.
 func (f *follower) owed(m *format.Manifest) (pipeline.Owed, error) {
-	key := fmt.Sprint(m.Masks)
+	takes := func(sink string) bool {
+		return slices.Contains(f.src.deps.Sinks, sink) && !(m.Imported != "" && slices.Contains(f.src.deps.Sums, sink))
+	}
+	key := fmt.Sprint(m.Masks, m.Imported != "")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if o, ok := f.owes[key]; ok {
 		return o, nil
 	}
-	o, err := f.drain.Owes(pipeline.Analytics).Narrowed(func(sink string) bool { return slices.Contains(f.src.deps.Sinks, sink) }, m.Masks)
+	o, err := f.drain.Owes(pipeline.Analytics).Narrowed(takes, m.Masks)
 	if err == nil {
 		f.owes[key] = o
 	}

@@ -179,10 +179,10 @@ type centre struct {
 	end    func()
 }
 
-func follows(t *testing.T, cfg Config, token string, sink pipeline.Sink) *centre {
+func follows(t *testing.T, cfg Config, token string, sink pipeline.Sink, sums ...string) *centre {
 	t.Helper()
 	c := &centre{alarms: make(chan string, 100)}
-	src, err := New("lake", cfg, Deps{Log: slog.New(slog.DiscardHandler), Token: token, Sinks: []string{"central"},
+	src, err := New("lake", cfg, Deps{Log: slog.New(slog.DiscardHandler), Token: token, Sinks: []string{"central"}, Sums: sums,
 		Alarm: func(text string) {
 			select {
 			case c.alarms <- text:

@@ -120,6 +120,9 @@ func (f *follower) note(p *plan, before map[string]pipeline.Position) {
 	}
 	if p.full && p.whole {
 		for lineage, to := range before {
+			if format.IsImport(lineage) { // the ranges of its hours lie between each other's, and come one after another
+				continue
+			}
 			if low, ok := p.low[lineage]; ok && low.Compare(to) < 0 {
 				to = low
 			}

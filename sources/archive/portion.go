@@ -21,6 +21,7 @@ type portion struct {
 	owed   pipeline.Owed
 	time   time.Time
 	claims []rowClaim
+	behind pipeline.Position // the last row, where the archive has it
 	rows   uint64
 	bytes  int64
 	done   chan struct{}
@@ -40,7 +41,7 @@ type rowClaim struct {
 
 type claimRow struct {
 	index   uint32
-	hash    uint64
+	id      record.ID
 	payload []byte
 }
 
@@ -58,12 +59,17 @@ func newPortion(id pipeline.StreamID, owed pipeline.Owed, at time.Time) *portion
 
 // add takes the next row. It must lie behind those before it.
 func (p *portion) add(r *format.Row) {
+	at := r.Position
+	p.behind = pipeline.Position{Claim: at.Claim, Index: at.Index + 1}
 	n := len(p.claims)
-	if n == 0 || p.claims[n-1].id != r.Position.Claim {
-		p.claims = append(p.claims, rowClaim{id: r.Position.Claim})
+	if n > 0 && format.IsImport(p.id.Lineage) { // each row has a claim of its own, which means nothing: one batch is to have many
+		at = pipeline.Position{Claim: p.claims[0].id, Index: p.claims[0].end()}
+	}
+	if n == 0 || p.claims[n-1].id != at.Claim {
+		p.claims = append(p.claims, rowClaim{id: at.Claim})
 		n++
 	}
-	row := claimRow{index: r.Position.Index, hash: r.ID.Hash(), payload: record.AppendProtobufLossless(nil, r.Record)}
+	row := claimRow{index: at.Index, id: r.ID, payload: record.AppendProtobufLossless(nil, r.Record)}
 	c := &p.claims[n-1]
 	c.rows = append(c.rows, row)
 	p.rows++
@@ -131,7 +137,7 @@ func (p *portion) Read(_ context.Context, id pipeline.ClaimID, index, most uint3
 		if limit -= int64(len(r.payload)); limit < 0 && i > 0 {
 			return out[:i], nil
 		}
-		out[i] = pipeline.Element{Payload: r.payload, Len: int64(len(r.payload)), Hash: r.hash}
+		out[i] = pipeline.Element{Payload: r.payload, Len: int64(len(r.payload)), Hash: r.id.Hash(), ID: r.id}
 		rows = rows[1:]
 	}
 	return out, nil

@@ -23,6 +23,7 @@ type Deps struct {
 	Log   *slog.Logger
 	Token string   // names the process; the same after a restart, so that it goes on at once
 	Sinks []string // that take what is followed: by ID, or by position within an hour
+	Sums  []string // those of them that keep sums of records, not records
 	// Alarm, if not nil, is told what needs an operator. It must not block.
 	Alarm func(text string)
 }
