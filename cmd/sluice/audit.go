@@ -113,13 +113,15 @@ func (a *audit) waiting() (n uint64) {
 	return n
 }
 
-// suspect says of which lists Redis lost writes, and in which hours.
+// suspect says of which lists Redis lost writes, and in which hours, with the commands that cure it.
 func (a *audit) suspect() (lines []string) {
 	for _, source := range sortedKeys(a.Sources) {
 		for _, l := range a.Sources[source] {
 			for _, s := range l.Suspect {
-				lines = append(lines, fmt.Sprintf("history of a list went back: source %s, %s: what came from %s to %s may be lost or counted twice; see sluice replay, then sluice release %s --suspect",
-					source, l.List, s.From.Format(time.RFC3339), s.To.Format(time.RFC3339), l.List))
+				from, to := s.From.UTC().Truncate(time.Hour), s.To.UTC().Truncate(time.Hour).Add(time.Hour)
+				lines = append(lines, fmt.Sprintf("history of a list went back: source %s, %s: what came from %s to %s may be lost or counted twice. "+
+					"When what came again is drained: sluice replay --from %s --to %s --sink NAME for each mongo-aggregate and sqlite sink, then sluice release %s --suspect",
+					source, l.List, s.From.UTC().Format(time.RFC3339), s.To.UTC().Format(time.RFC3339), from.Format(time.RFC3339), to.Format(time.RFC3339), l.List))
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/archive/dirstore"
 	"sluice/internal/archive/s3store"
+	"sluice/internal/kafka"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
 	"sluice/sinks/opensearch"
@@ -32,7 +33,9 @@ func TestErrorsDocument(t *testing.T) {
 		rows []pipeline.Answer
 	}{
 		{"Redis", redislist.Answers()}, {"MongoDB", mongo.Answers()}, {"OpenSearch", opensearch.Answers()}, {"S3", s3store.Answers()},
-		{"csv", dirstore.Answers()}, {"sqlite", sqlite.Answers()},
+		{"csv", dirstore.Answers()},
+		{"Sentinel", redislist.SentinelAnswers()}, {"CLUSTER", redislist.ClusterAnswers()}, {"Kafka", kafka.Answers()},
+		{"sqlite", sqlite.Answers()},
 	} {
 		if want, err = replaced(want, p.name, answersTable(p.rows)); err != nil {
 			t.Fatal(err)

@@ -12,17 +12,67 @@ import (
 	"sluice/internal/pipeline"
 )
 
-// operator are the answers of brokers that only an operator can cure, with the cure.
-var operator = map[kgo.Error]string{
-	kgo.TopicAuthorizationFailed:   "give the user the rights on the topic: Describe, DescribeConfigs, and Write to send or Read to receive",
-	kgo.GroupAuthorizationFailed:   "give the user the right Read on the consumer group",
-	kgo.ClusterAuthorizationFailed: "create the topic yourself, or give the user the right Create on the cluster",
-	kgo.SASLAuthenticationFailed:   "see sasl.username and sasl.password",
-	kgo.UnsupportedSASLMechanism:   "set sasl.mechanism to one that the brokers have enabled",
-	kgo.IllegalSASLState:           "the listener behind this port wants another sasl.mechanism, or none",
-	kgo.InvalidTopic:               "choose another topic name",
-	kgo.PolicyViolation:            "create the topic yourself: a policy of the cluster refuses it",
-	kgo.InvalidReplicationFactor:   "set replication to what the number of brokers allows",
+// answer is what is done about an error of a broker.
+type answer struct {
+	code   kgo.Error
+	action pipeline.Action
+	cure   string // beside the broker's own words
+	why    string
+}
+
+// answers are the errors of brokers that are known (https://kafka.apache.org/protocol, error codes). Any other one, and every failure of
+// the network, is repeated.
+var answers = []answer{
+	{kgo.TopicAuthorizationFailed, pipeline.Operator, "give the user the rights on the topic: Describe, DescribeConfigs, and Write to send or Read to receive", "a right on the topic is missing"},
+	{kgo.GroupAuthorizationFailed, pipeline.Operator, "give the user the right Read on the consumer group", "a right on the group is missing"},
+	{kgo.ClusterAuthorizationFailed, pipeline.Operator, "create the topic yourself, or give the user the right Create on the cluster", "the topic may not be made"},
+	{kgo.SASLAuthenticationFailed, pipeline.Operator, "see sasl.username and sasl.password", "wrong user or password"},
+	{kgo.UnsupportedSASLMechanism, pipeline.Operator, "set sasl.mechanism to one that the brokers have enabled", "another sasl.mechanism"},
+	{kgo.IllegalSASLState, pipeline.Operator, "the listener behind this port wants another sasl.mechanism, or none", "a listener with another login"},
+	{kgo.InvalidTopic, pipeline.Operator, "choose another topic name", "no topic has such a name"},
+	{kgo.PolicyViolation, pipeline.Operator, "create the topic yourself: a policy of the cluster refuses it", "a policy refuses the topic"},
+	{kgo.InvalidReplicationFactor, pipeline.Operator, "set replication to what the number of brokers allows", "fewer brokers than replication"},
+	{kgo.MessageSizeTooLarge, pipeline.Split, "", "beyond the topic's max.message.bytes; a message that stands alone is a dead letter"},
+	{kgo.RecordListTooLarge, pipeline.Split, "", "beyond the topic's segment.bytes"},
+	{kgo.NotLeaderForPartition, pipeline.Repeat, "", "a partition has another leader: asked again who it is"},
+	{kgo.LeaderNotAvailable, pipeline.Repeat, "", "a leader is being elected"},
+	{kgo.UnknownTopicOrPartition, pipeline.Repeat, "", "a topic that is being made"},
+	{kgo.RequestTimedOut, pipeline.Repeat, "", "replicas did not confirm in time; the outcome is unknown, consumers drop what came twice"},
+	{kgo.NotEnoughReplicas, pipeline.Repeat, "", "too few in-sync replicas for min.insync.replicas"},
+	{kgo.NotEnoughReplicasAfterAppend, pipeline.Repeat, "", "so, after it was written: the outcome is unknown"},
+	{kgo.GroupCoordinatorNotAvailable, pipeline.Repeat, "", "the group's broker moves"},
+	{kgo.NotCoordinatorForGroup, pipeline.Repeat, "", "the group has another broker"},
+	{kgo.IllegalGeneration, pipeline.Repeat, "", "the group was dealt out anew: joined again, state read again"},
+	{kgo.UnknownMemberId, pipeline.Repeat, "", "the group forgot this member: joined again, state read again"},
+	{kgo.RebalanceInProgress, pipeline.Repeat, "", "the group is being dealt out"},
+}
+
+// Splits tells whether the topic takes no message, or list of messages, of such a size.
+func Splits(err error) bool {
+	a, ok := answerTo(err)
+	return ok && a.action == pipeline.Split
+}
+
+func answerTo(err error) (answer, bool) {
+	var code kgo.Error
+	if errors.As(err, &code) {
+		for _, a := range answers {
+			if a.code == code {
+				return a, true
+			}
+		}
+	}
+	return answer{}, false
+}
+
+// Answers are the rows of the documentation.
+func Answers() (rows []pipeline.Answer) {
+	for _, a := range answers {
+		rows = append(rows, pipeline.Answer{Answer: fmt.Sprintf("%d %s", int(a.code), a.code.Title()), Action: a.action, Why: a.why})
+	}
+	return append(rows,
+		pipeline.Answer{Answer: "a certificate that does not verify", Action: pipeline.Operator, Why: "see tls.ca_file and tls.server_name"},
+		pipeline.Answer{Answer: "a listener that does not speak TLS", Action: pipeline.Operator, Why: "tls.enabled, or the other port"})
 }
 
 // Classify tells what an error asks for: most come from a cluster in motion and pass, some need an operator. An unknown
@@ -31,11 +81,8 @@ func Classify(err error) error {
 	if err == nil {
 		return nil
 	}
-	var code kgo.Error
-	if errors.As(err, &code) {
-		if cure, ok := operator[code]; ok {
-			return pipeline.Fatal(fmt.Errorf("%w; %s", err, cure))
-		}
+	if a, ok := answerTo(err); ok && a.action == pipeline.Operator {
+		return a.action.Mark(fmt.Errorf("%w; %s", err, a.cure), 0)
 	}
 	var cert *tls.CertificateVerificationError
 	if errors.As(err, &cert) {

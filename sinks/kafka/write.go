@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -156,7 +155,7 @@ func (w *writer) some(ctx context.Context, ms []message) error {
 	case err == nil:
 		w.chain.sent(w.part, passed)
 		return nil
-	case !errors.Is(err, kgo.MessageSizeTooLarge) && !errors.Is(err, errTooLarge):
+	case !bus.Splits(err):
 		return err
 	case len(ms) == 1 && w.decided:
 		return fmt.Errorf("the topic takes less than max_message_bytes: set its max.message.bytes to %d or more: %w",
@@ -173,9 +172,6 @@ func (w *writer) some(ctx context.Context, ms []message) error {
 	}
 	return w.some(ctx, ms[half:])
 }
-
-// errTooLarge is what brokers say of a batch of messages beyond log.segment.bytes.
-const errTooLarge = kgo.RecordListTooLarge
 
 // alive are the messages that were not refused for good in an earlier attempt.
 func (w *writer) alive(ms []message) []message {

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"sluice/internal/pipeline"
 )
 
 // clusterSlots is the number of slots of a Redis Cluster (Cluster specification, "Key distribution model").
@@ -106,43 +104,35 @@ func (d *dialer) topologyOf(ctx context.Context, addr string) (*topology, error)
 	if state := infoFields(info)["cluster_state"]; state != "ok" {
 		return nil, fmt.Errorf("node %s sees the Cluster in state %s", addr, state)
 	}
-	m, err := rs[1].ToMessage()
+	slots, err := rs[1].ToAny()
 	if err != nil {
 		return nil, clusterError(addr, err)
 	}
 	host, _, _ := net.SplitHostPort(addr)
-	return parseTopology(host, m)
+	return parseTopology(host, slots)
 }
 
 // clusterError explains a refusal of CLUSTER.
 func clusterError(addr string, err error) error {
-	switch msg := err.Error(); {
-	case strings.Contains(msg, "cluster support disabled"):
-		return pipeline.Fatal(fmt.Errorf("%s: %w: set mode to single, or to sentinel", addr, errNoCluster))
-	case strings.Contains(msg, "unknown command"):
-		return pipeline.Fatal(fmt.Errorf("%s is no node of a Cluster (%w): for a Sentinel set mode to sentinel", addr, err))
-	case denied(msg):
-		return pipeline.Fatal(fmt.Errorf("CLUSTER is not allowed (%w): add +cluster|slots +cluster|info +asking to the user's ACL rules", err))
-	}
-	return fmt.Errorf("ask %s for the Cluster: %w", addr, err)
+	return explain(clusterAnswers, err, "ask "+addr+" for the Cluster", addr, "")
 }
 
 // parseTopology reads the answer to CLUSTER SLOTS: an array of [from, to, [host, port, id, ...], ...]. A node that does not
 // know its own name leaves the host empty; then it is the one that was asked.
-func parseTopology(asked string, m rueidis.RedisMessage) (*topology, error) {
-	ranges, err := m.ToArray()
-	if err != nil {
-		return nil, fmt.Errorf("CLUSTER SLOTS: %w", err)
+func parseTopology(asked string, answer any) (*topology, error) {
+	ranges, ok := answer.([]any)
+	if !ok {
+		return nil, fmt.Errorf("CLUSTER SLOTS answered with a %T", answer)
 	}
 	t := &topology{}
 	for _, r := range ranges {
-		parts, err := r.ToArray()
-		if err != nil || len(parts) < 3 {
+		parts, ok := r.([]any)
+		if !ok || len(parts) < 3 {
 			return nil, errors.New("CLUSTER SLOTS answered strangely")
 		}
-		from, err1 := parts[0].AsInt64()
-		to, err2 := parts[1].AsInt64()
-		if errors.Join(err1, err2) != nil || from < 0 || from > to || to >= clusterSlots {
+		from, ok1 := parts[0].(int64)
+		to, ok2 := parts[1].(int64)
+		if !ok1 || !ok2 || from < 0 || from > to || to >= clusterSlots {
 			return nil, errors.New("CLUSTER SLOTS answered with strange slots")
 		}
 		sr := slotRange{from: uint16(from), to: uint16(to)}
@@ -158,22 +148,24 @@ func parseTopology(asked string, m rueidis.RedisMessage) (*topology, error) {
 	return t, nil
 }
 
-func parseClusterNode(asked string, m rueidis.RedisMessage) (n clusterNode, err error) {
-	f, err := m.ToArray()
-	if err != nil || len(f) < 3 {
+func parseClusterNode(asked string, answer any) (n clusterNode, err error) {
+	f, ok := answer.([]any)
+	if !ok || len(f) < 3 {
 		return n, errors.New("CLUSTER SLOTS answered with a strange node")
 	}
-	host, _ := f[0].ToString() // an error when it is nil
+	host, _ := f[0].(string) // it may be nil
 	if host == "" || host == "?" {
 		host = asked
 	}
-	port, err := f[1].AsInt64()
-	if err != nil || port <= 0 || port > 65535 {
+	port, ok := f[1].(int64)
+	if !ok || port <= 0 || port > 65535 {
 		return n, errors.New("CLUSTER SLOTS answered with a strange port")
 	}
+	if n.id, ok = f[2].(string); !ok {
+		return n, errors.New("CLUSTER SLOTS answered with a strange ID")
+	}
 	n.addr = net.JoinHostPort(host, strconv.FormatInt(port, 10))
-	n.id, err = f[2].ToString()
-	return n, err
+	return n, nil
 }
 
 // redirected returns where a reply sends us to with a word, ASK or MOVED; empty if it does not.

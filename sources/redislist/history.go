@@ -2,7 +2,6 @@ package redislist
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -27,9 +26,17 @@ type memory struct {
 	epoch   pipeline.Epoch
 	n       uint32
 	last    time.Time // when the last claim was made
-	open    map[pipeline.ClaimID]claimEntry
-	front   map[string]pipeline.Position // by sink: nothing before it lies in its spool any more
+	open    map[pipeline.ClaimID]time.Time
 	made    []madeClaim
+	sure    assured
+}
+
+// assured is what as many replicas held as are waited for: an ordinary failover keeps it. What came later it may undo, and does no
+// harm by it: of such claims nothing was delivered, and what a cursor that went back delivers again has the positions that it had.
+type assured struct {
+	n       uint32
+	front   map[string]pipeline.Position    // by sink: everything before it was settled, and nothing before it lies in its spool
+	members map[string]pipeline.MemberRange // recorded by sinks
 }
 
 // madeClaim is when a claim was made.
@@ -49,25 +56,52 @@ const (
 // of a Redis whose history survived.
 func (s *Source) remember(st *stream) {
 	st.mu.Lock()
-	m := memory{lineage: st.id.Lineage, epoch: st.epoch, n: st.n, last: st.last, open: map[pipeline.ClaimID]claimEntry{},
-		front: map[string]pipeline.Position{}, made: slices.Clone(st.made)}
+	m := memory{lineage: st.id.Lineage, epoch: st.epoch, n: st.n, last: st.last, open: map[pipeline.ClaimID]time.Time{}, made: slices.Clone(st.made), sure: st.sure}
 	for _, id := range st.order {
-		c := st.open[id].claimEntry
-		c.Cursor = maps.Clone(c.Cursor)
-		m.open[id] = c
-		for _, sink := range c.Sinks {
-			if _, ok := m.front[sink]; !ok && c.Cursor[sink] < c.Len {
-				m.front[sink] = pipeline.Position{Claim: id, Index: c.Cursor[sink]}
-			}
-		}
-	}
-	for sink, sp := range st.spools {
-		m.front[sink] = sp.From
+		m.open[id] = st.open[id].Time
 	}
 	st.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.memory[st.list.name] = m
+}
+
+// assured takes note of what replicas hold.
+func (st *stream) assured(a assured) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sure = a
+}
+
+// assure is what replicas will hold when they hold every script that was answered by now.
+func (st *stream) assure() assured {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	a := assured{n: st.n, front: map[string]pipeline.Position{}, members: map[string]pipeline.MemberRange{}}
+	end := pipeline.Position{Claim: pipeline.ClaimID{Epoch: st.epoch, Number: st.n + 1}}
+	for _, sink := range st.owes {
+		a.front[sink] = end
+	}
+	left := len(st.owes)
+	for _, id := range st.order {
+		c := st.open[id]
+		for _, sink := range c.Sinks {
+			if c.Cursor[sink] < c.Len && a.front[sink] == end {
+				a.front[sink] = pipeline.Position{Claim: id, Index: c.Cursor[sink]}
+				left--
+			}
+		}
+		if left == 0 {
+			break
+		}
+	}
+	for sink, sp := range st.spools {
+		a.front[sink] = sp.From
+	}
+	for sink, m := range st.members {
+		a.members[sink] = m.rng
+	}
+	return a
 }
 
 // when is the time of a claim by its number, as far as it is known.
@@ -115,28 +149,34 @@ func (se *session) lookBack(ctx context.Context, l list) error {
 	if v.reg == nil {
 		v.reg = &registry{}
 	}
-	return se.compare(ctx, l, v.reg)
+	_, err = se.compare(ctx, l, v.reg)
+	return err
 }
 
-// compare says, and records, whether a registry is behind what we remember of it.
-func (se *session) compare(ctx context.Context, l list, reg *registry) error {
+// compare says, and records, whether a registry is behind what we remember of it, and returns what it is sure to hold.
+func (se *session) compare(ctx context.Context, l list, reg *registry) (sure assured, err error) {
 	s := se.src
 	s.mu.Lock()
 	m, ok := s.memory[l.name]
 	s.mu.Unlock()
 	if !ok {
-		return nil
+		return sure, nil
 	}
-	w := m.behind(reg)
-	if w.Undone > 0 {
+	switch w := m.behind(reg); {
+	case w.Undone > 0:
 		if err := se.raise(ctx, l, w, reg); err != nil {
-			return err // the connection broke: compared again
+			return sure, err // the connection broke: compared again
+		}
+	default:
+		sure = m.sure
+		if n := int(m.n) - int(reg.N); n > 0 && m.lineage == reg.Lineage {
+			se.log.Info("claims that too few replicas had held are gone, as after a failover; nothing of them was delivered", "list", l.name, "claims", n)
 		}
 	}
 	s.mu.Lock()
 	delete(s.memory, l.name)
 	s.mu.Unlock()
-	return nil
+	return sure, nil
 }
 
 // raise records that history went back and says it. An error is the connection's.
@@ -179,9 +219,9 @@ func (m memory) behind(reg *registry) WentBack {
 	}
 	if m.lineage != reg.Lineage {
 		at := m.last
-		for _, c := range m.open { // they are gone with it
-			if c.Time.Before(at) {
-				at = c.Time
+		for _, t := range m.open { // they are gone with it
+			if t.Before(at) {
+				at = t
 			}
 		}
 		hit(max(1, len(m.open)), at)
@@ -191,26 +231,48 @@ func (m memory) behind(reg *registry) WentBack {
 	if reg.Epoch != m.epoch && reg.BaseOf == reg.Epoch { // claims of a newer epoch may have made up for those that are gone
 		n = min(n, reg.Base)
 	}
-	if n < m.n {
-		hit(int(m.n-n), m.when(n+1))
+	if n < m.sure.n {
+		hit(int(m.sure.n-n), m.when(n+1))
 	}
 	for _, c := range reg.Claims {
-		old, known := m.open[c.ID]
-		if !known && c.ID.Compare(last) <= 0 {
-			hit(1, c.Time) // was finished
-			continue
-		}
-		for _, sink := range c.Sinks {
-			if known && c.Cursor[sink] < old.Cursor[sink] {
-				hit(1, c.Time)
-				break
-			}
+		if c.ID.Compare(last) <= 0 && m.undone(&c) {
+			hit(1, c.Time)
 		}
 	}
 	for sink, sp := range reg.Spools { // what had left it is in it again
-		if front, ok := m.front[sink]; sp.From.Claim.Compare(last) <= 0 && (!ok || sp.From.Compare(front) < 0) {
+		if front, ok := m.sure.front[sink]; ok && sp.From.Claim.Compare(last) <= 0 && sp.From.Compare(front) < 0 {
 			hit(1, m.when(sp.From.Claim.Number))
 		}
 	}
+	for sink, r := range m.sure.members { // the sink would make objects of other ranges
+		if at, ok := reg.front(sink); ok && at.Compare(r.To) < 0 && reg.Members[sink] != membersString(r) {
+			hit(1, m.when(r.From.Claim.Number))
+		}
+	}
 	return w
+}
+
+// undone tells whether a claim's cursors are behind those that replicas held, or it is there again.
+func (m memory) undone(c *claimEntry) bool {
+	for _, sink := range c.Sinks {
+		at := pipeline.Position{Claim: c.ID, Index: c.Cursor[sink]}
+		if front, ok := m.sure.front[sink]; ok && c.Cursor[sink] < c.Len && at.Compare(front) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// front is what a sink is owed first, if it is owed anything.
+func (r *registry) front(sink string) (pipeline.Position, bool) {
+	if sp, ok := r.Spools[sink]; ok {
+		return sp.From, true
+	}
+	for i := range r.Claims {
+		c := &r.Claims[i]
+		if slices.Contains(c.Sinks, sink) && c.Cursor[sink] < c.Len {
+			return pipeline.Position{Claim: c.ID, Index: c.Cursor[sink]}, true
+		}
+	}
+	return pipeline.Position{}, false
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sluice/internal/pipeline"
+	"sluice/internal/testenv"
 )
 
 // A replica is promoted that lacks the last claims, and another pump has the list first: the one that knew them notices,
@@ -76,8 +77,11 @@ func TestBehind(t *testing.T) {
 		return claimEntry{ID: id(e1, n), Len: 10, Time: at(int(n)), Sinks: []string{"x"}, Cursor: map[string]uint32{"x": cur}}
 	}
 	pos := func(n, i uint32) pipeline.Position { return pipeline.Position{Claim: id(e1, n), Index: i} }
-	mem := memory{lineage: "l", epoch: e1, n: 9, last: at(9), open: map[pipeline.ClaimID]claimEntry{id(e1, 8): entry(8, 5)},
-		front: map[string]pipeline.Position{"x": pos(8, 5)}, made: []madeClaim{{7, at(7)}, {8, at(8)}, {9, at(9)}}}
+	mem := memory{lineage: "l", epoch: e1, n: 9, last: at(9), open: map[pipeline.ClaimID]time.Time{id(e1, 8): at(8)},
+		made: []madeClaim{{7, at(7)}, {8, at(8)}, {9, at(9)}}, sure: assured{n: 9, front: map[string]pipeline.Position{"x": pos(8, 5)}}}
+	late := mem // replicas had all up to the eighth claim, and half of what was settled of that
+	late.sure = assured{n: 8, front: map[string]pipeline.Position{"x": pos(8, 2)}, members: map[string]pipeline.MemberRange{"x": {From: pos(8, 2), To: pos(8, 4)}}}
+	recorded := membersString(late.sure.members["x"])
 	same := func() *registry {
 		return &registry{Lineage: "l", Epoch: e1, N: 9, Claims: []claimEntry{entry(8, 5)}, Spools: map[string]pipeline.Spooled{}}
 	}
@@ -86,7 +90,10 @@ func TestBehind(t *testing.T) {
 		undone int
 		from   time.Time
 	}{
-		"nothing happened":            {func(*registry) {}, 0, time.Time{}},
+		"nothing happened": {func(*registry) {}, 0, time.Time{}},
+		"a failover undid what no replica had": {func(r *registry) {
+			r.N, r.Claims, r.Members = 8, []claimEntry{entry(8, 2)}, map[string]string{"x": recorded}
+		}, -1, at(8)},
 		"another went on":             {func(r *registry) { r.N, r.Claims = 12, nil }, 0, time.Time{}},
 		"another spooled what is new": {func(r *registry) { r.Spools["x"] = pipeline.Spooled{From: pos(8, 5), To: pos(9, 1)} }, 0, time.Time{}},
 		"claims are gone":             {func(r *registry) { r.N = 7 }, 2, at(8)},
@@ -99,8 +106,68 @@ func TestBehind(t *testing.T) {
 	} {
 		reg := same()
 		tt.edit(reg)
-		if w := mem.behind(reg); w.Undone != tt.undone || !w.From.Equal(tt.from) {
-			t.Errorf("%s: %d from %s, want %d from %s", name, w.Undone, w.From, tt.undone, tt.from)
+		want := tt.undone
+		if want < 0 {
+			want = 2
 		}
+		if w := mem.behind(reg); w.Undone != want || !w.From.Equal(tt.from) {
+			t.Errorf("%s: %d from %s, want %d from %s", name, w.Undone, w.From, want, tt.from)
+		}
+	}
+
+	for name, tt := range map[string]struct {
+		edit   func(*registry)
+		undone int
+	}{
+		"what no replica had is gone":   {func(*registry) {}, 0},
+		"what it had of a cursor is":    {func(r *registry) { r.Claims = []claimEntry{entry(8, 1)} }, 1},
+		"a claim that it had is gone":   {func(r *registry) { r.N, r.Claims = 7, nil }, 1},
+		"recorded members are gone":     {func(r *registry) { r.Members = nil }, 1},
+		"the sink has passed them":      {func(r *registry) { r.Members, r.Claims = nil, []claimEntry{entry(8, 4)} }, 0},
+		"they lie in the spool with it": {func(r *registry) { r.Spools["x"] = pipeline.Spooled{From: pos(8, 2), To: pos(9, 1)} }, 0},
+		"what had left it is in it":     {func(r *registry) { r.Spools["x"] = pipeline.Spooled{From: pos(8, 1), To: pos(9, 1)} }, 1},
+	} {
+		reg := same()
+		reg.N, reg.Claims, reg.Members = 8, []claimEntry{entry(8, 2)}, map[string]string{"x": recorded}
+		tt.edit(reg)
+		if w := late.behind(reg); w.Undone != tt.undone {
+			t.Errorf("with less assured, %s: %d, want %d", name, w.Undone, tt.undone)
+		}
+	}
+}
+
+// A failover to a replica that had all that it was waited for raises no alarm, although the last settles, and a claim that nothing was
+// delivered from, are undone by it.
+func TestFailoverThatLostNothingIsNoAlarm(t *testing.T) {
+	t.Parallel()
+	primary, replica, r := withReplica(t)
+	l := analytics()
+	front := newCutter(t, primary.Addr)
+	cfg := testConfig(front.addr)
+	cfg.Claim.WaitReplicas = 1
+	s, d := newSource(t, cfg, tokenA), newDrain("x")
+	r.push(l.name, 0, 10)
+	run(t, s, d)
+	st := d.stream(t, l.name)
+	first := claims(t, st, 1)[0]
+	rr := dialRedis(t, replica.Addr)
+	rr.do("REPLICAOF", "NO", "ONE") // it has the claim, and gets no more
+	rr.push(l.name, 10, 10)
+	settleAll(t, st, first, "x")
+	r.push(l.name, 10, 10)
+	eventually(t, "another is made, which no replica gets", func() bool { return r.registry(l).N == 2 })
+	time.Sleep(1200 * time.Millisecond) // a WAIT for it
+	primary.Kill()
+	again := testenv.StartRedisReplica(t, replica, "--repl-diskless-sync-delay", "0") // that it may be waited for
+	eventually(t, "the new replica is in sync", func() bool { return onlineReplicas(rr.str("INFO", "replication")) == 1 })
+	_ = again
+	front.redirect(replica.Addr)
+	st = d.stream(t, l.name)
+	settleAll(t, st, claims(t, st, 1)[0], "x") // as if it had not been
+	eventually(t, "the drain goes on", func() bool { return rr.registry(l).N == 2 })
+	second := claims(t, st, 1)[0]
+	settleAll(t, st, second, "x")
+	if found, err := s.Suspects(t.Context()); err != nil || len(found) != 0 {
+		t.Errorf("an alarm for nothing: %+v, %v", found, err)
 	}
 }

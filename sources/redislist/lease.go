@@ -31,10 +31,11 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	var home *homeError
 	switch {
 	case err == nil:
-		if err := se.compare(ctx, sl.list, reg); err != nil {
+		sure, err := se.compare(ctx, sl.list, reg)
+		if err != nil {
 			return err
 		}
-		se.gain(sl, reg, seq)
+		se.gain(sl, reg, seq, sure)
 		return nil
 	case errors.Is(err, errIdle):
 		return se.lookBack(ctx, sl.list)
@@ -53,9 +54,10 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 }
 
 // gain hands a list over that is ours now.
-func (se *session) gain(sl *slot, reg *registry, seq uint64) {
+func (se *session) gain(sl *slot, reg *registry, seq uint64, sure assured) {
 	s := se.src
 	st := newStream(se, sl.list, reg, seq)
+	st.sure = sure
 	s.know(sl.list.name, reg.Epoch)
 	sl.st, sl.nextClaim = st, time.Time{}
 	sl.nextRenew = time.Now().Add(s.cfg.Claim.Lease.D() / 3)

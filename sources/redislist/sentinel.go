@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"sluice/internal/pipeline"
 )
 
 const (
@@ -33,19 +31,7 @@ var (
 
 // sentinelError explains why a Sentinel gave no answer. What only an operator can cure is fatal.
 func sentinelError(addr, name string, err error) error {
-	switch msg := err.Error(); {
-	case errors.Is(err, errUnknownPrimary):
-		return pipeline.Fatal(fmt.Errorf("the Sentinel %s knows no primary called %q: see master_name", addr, name))
-	case errors.Is(err, errNoSentinel):
-		return pipeline.Fatal(fmt.Errorf("%s is no Sentinel: give the addresses of the Sentinels, or set mode to single for that of a Redis", addr))
-	case strings.Contains(msg, "NOAUTH"):
-		return pipeline.Fatal(fmt.Errorf("the Sentinel %s asks for a password: set sentinel.password, and sentinel.username if it is not the default user's", addr))
-	case strings.Contains(msg, "WRONGPASS"), strings.Contains(msg, "without any password"):
-		return pipeline.Fatal(fmt.Errorf("the Sentinel %s refuses sentinel.username and sentinel.password: %w", addr, err))
-	case denied(msg):
-		return pipeline.Fatal(fmt.Errorf("the Sentinel %s: %w: add +sentinel|get-master-addr-by-name +sentinel|master to the ACL rules of sentinel.username", addr, err))
-	}
-	return fmt.Errorf("ask the Sentinel %s: %w", addr, err)
+	return explain(sentinelAnswers, err, "ask the Sentinel "+addr, addr, name)
 }
 
 // primary asks all Sentinels where the primary is, at the same time. They may differ for a while, or for long where the

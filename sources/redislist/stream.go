@@ -41,7 +41,9 @@ type stream struct {
 	waiting   []unpublished      // claims that replicas are to confirm yet, ascending
 	changed   chan struct{}
 	members   map[string]recordedMembers
-	covered   uint64 // writes up to it are replicated as demanded
+	covered   uint64   // writes up to it are replicated as demanded
+	owes      []string // every sink that an open claim owed since the list was leased
+	sure      assured  // what replicas were known to hold last
 	spans     spanStates
 	spools    map[string]pipeline.Spooled // what lies in a sink's spool
 	unspooled uint64                      // the last write that took something out of a spool
@@ -94,6 +96,11 @@ func (st *stream) add(c claimEntry, shape []byte, seq uint64) {
 	}
 	st.open[c.ID] = &openClaim{claimEntry: c}
 	st.order = append(st.order, c.ID)
+	for _, sink := range c.Sinks {
+		if !slices.Contains(st.owes, sink) {
+			st.owes = append(st.owes, sink)
+		}
+	}
 	st.last = c.Time
 	if len(st.made) == madeKept {
 		st.made = slices.Delete(st.made, 0, madeKept/4)

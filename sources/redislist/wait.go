@@ -104,6 +104,12 @@ func (se *session) waiter(ctx context.Context) {
 
 // confirm sends one WAIT for all that was answered so far, and publishes it if enough replicas have it.
 func (se *session) confirm(ctx context.Context) bool {
+	se.mu.Lock()
+	sure := make(map[*stream]assured, len(se.streams))
+	for _, st := range se.streams {
+		sure[st] = st.assure() // before the number of the last write is read: no more than that covers
+	}
+	se.mu.Unlock()
 	seq, n := se.c.writes.Load(), se.need()
 	if n > 0 {
 		got, err := se.c.wait(ctx, n)
@@ -125,6 +131,9 @@ func (se *session) confirm(ctx context.Context) bool {
 	se.coveredMore = make(chan struct{})
 	for _, st := range se.streams {
 		st.publish(se.covered)
+		if a, ok := sure[st]; ok {
+			st.assured(a)
+		}
 	}
 	return true
 }
