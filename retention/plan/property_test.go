@@ -81,62 +81,6 @@ func TestEverythingDueIsInThePlan(t *testing.T) {
 	})
 }
 
-// TestYear runs a year of hourly traffic with a plan applied each day, and holds all sizes against the rules at each step.
-func TestYear(t *testing.T) {
-	w := &world{rules: Rules{
-		Keep:   map[Kind]time.Duration{Archive: 45 * testDay, Search: 14 * testDay, Raw: 7 * testDay},
-		Widths: map[time.Duration]time.Duration{time.Hour: 20 * testDay, testDay: 60 * testDay}, RollUp: true,
-		Organisations: map[string]OrgRules{"b": {Keep: map[Kind]time.Duration{Search: 3 * testDay, Raw: 30 * testDay}}},
-		Floor:         testDay,
-	}}
-	begin := time.Date(2025, 11, 1, 0, 0, 0, 0, time.UTC)
-	// whole days: what is not over yet, and one that is due in part
-	slack := 2 * testDay
-	bound := map[Kind]map[string]time.Duration{
-		Archive: {"a": 45 * testDay, "b": 45 * testDay}, Search: {"a": 14 * testDay, "b": 3 * testDay},
-		Raw: {"a": 7 * testDay, "b": 30 * testDay},
-	}
-	var counted int64
-	for day := range 365 {
-		for hour := range 24 {
-			for _, org := range []string{"a", "b"} {
-				w.arrive(org, begin.Add(time.Duration(day)*testDay+time.Duration(hour)*time.Hour), 10)
-				counted += 10
-			}
-		}
-		w.now = begin.Add(time.Duration(day+1) * testDay)
-		for _, a := range w.plan().Due() {
-			for _, h := range w.apply(&a) {
-				if why := w.broken(&h); why != "" {
-					t.Fatalf("day %d: %+v takes %+v: %s", day, a, h, why)
-				}
-				if a.Verb == DeleteDocuments && a.Kind == Aggregate {
-					counted -= h.stands
-				}
-			}
-		}
-		if got := w.hits(); got != counted {
-			t.Fatalf("day %d: aggregates stand for %d records, want %d", day, got, counted)
-		}
-		hours := map[Kind]map[string]int{Archive: {}, Search: {}, Raw: {}, Aggregate: {}}
-		for _, h := range w.heaps {
-			if h.kind != Aggregate || h.width == time.Hour {
-				hours[h.kind][h.org]++
-			}
-		}
-		for k, orgs := range bound {
-			for org, keep := range orgs {
-				if most := int((keep + slack).Hours()); hours[k][org] > most {
-					t.Fatalf("day %d: %s has %d hours of %s, at most %d are kept", day, k, hours[k][org], org, most)
-				}
-			}
-		}
-		if most := int((20*testDay + slack + emptiedFor).Hours()); hours[Aggregate]["a"] > most {
-			t.Fatalf("day %d: %d hourly documents, at most %d are kept", day, hours[Aggregate]["a"], most)
-		}
-	}
-}
-
 func TestArchiveThatLacksRecordsHoldsThem(t *testing.T) {
 	w := &world{now: testNow, rules: Rules{Keep: map[Kind]time.Duration{Search: 2 * testDay, Archive: 100 * testDay}}}
 	w.arrive("a", testNow.Add(-10*testDay), 5)
