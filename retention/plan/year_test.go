@@ -368,7 +368,7 @@ func TestAYear(t *testing.T) {
 			for _, k := range []Kind{SQLite, Uptime} {
 				y.rules.Keep[k] = time.Duration(y.rnd.IntN(30)) * testDay
 			}
-			if y.rnd.IntN(3) > 0 {
+			if seed%4 > 0 {
 				y.rules.MaxSize = map[Kind]int64{Search: int64(1+y.rnd.IntN(20)) * 24 * 10 * docBytes}
 			}
 			if y.rnd.IntN(2) == 0 {
@@ -376,6 +376,7 @@ func TestAYear(t *testing.T) {
 				y.rules.CappedSize = y.cap
 			}
 			begin := dayOf(testNow).AddDate(-1, 0, 0)
+			y.rules.Holds = append(y.rules.Holds, Hold{Org: "b", From: begin.AddDate(0, 0, 90), To: begin.AddDate(0, 0, 95), Reason: "court"})
 			next := begin
 			var healed time.Time
 			for h := range 365 * 24 {
