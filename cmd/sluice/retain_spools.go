@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"sluice/internal/archive/dirstore"
 	"sluice/internal/archive/s3store"
 	"sluice/internal/statedir"
 	"sluice/retention/letters"
 	"sluice/retention/spooled"
+	"sluice/sources/redislist"
 )
 
 // openSpools opens the places where batches may lie: the state directory, and the prefix of state.spool.
@@ -58,11 +61,22 @@ func (s *retainStores) owed(ctx context.Context, lineage, sink string) string {
 			if l.Lineage != lineage {
 				continue
 			}
-			if _, waits := l.Spools[sink]; waits || l.Sinks[sink].Spooled > 0 {
-				return fmt.Sprintf("sink %s is still owed them and gets them when it is back; sluice release %s --sink %s gives them up", sink, l.List, sink)
-			}
-			return ""
+			return spoolWaits(l, sink, time.Now())
 		}
 	}
 	return "no registry in Redis knows their list, which may have been lost with it: look before you delete them by hand"
+}
+
+// spoolWaits tells why batches of a sink must stay, which are an hour old or more. A pump that died between
+// writing a batch and booking it leaves one that the registry does not name, and the next one books it as it lies there.
+func spoolWaits(l *redislist.ListAudit, sink string, now time.Time) string {
+	if _, waits := l.Spools[sink]; waits || l.Sinks[sink].Spooled > 0 {
+		return fmt.Sprintf("sink %s is still owed them and gets them when it is back; sluice release %s --sink %s gives them up", sink, l.List, sink)
+	}
+	for _, c := range l.Claims {
+		if slices.Contains(c.Owes, sink) && c.Cursors[sink] < c.Len && c.Time.Before(now.Add(-spooled.OnItsWay)) {
+			return fmt.Sprintf("sink %s is owed claim %s, of which a batch may be on its way into the registry", sink, c.ID)
+		}
+	}
+	return ""
 }

@@ -34,8 +34,8 @@ func New(name string, s archive.Store, prefix string, owed Owed, free func() int
 // Close has nothing to do: the store is its maker's.
 func (s *Store) Close(context.Context) {}
 
-// onItsWay is how long a batch may lie there before the registry names it.
-const onItsWay = time.Hour
+// OnItsWay is how long a batch may lie there before the registry names it.
+const OnItsWay = time.Hour
 
 // Inventory lists batches by lineage, sink and the UTC day they were spooled on. Their records are not counted: that takes
 // reading them.
@@ -65,7 +65,7 @@ func (s *Store) Inventory(ctx context.Context, now time.Time) (plan.Inventory, e
 				why[target] = s.owed(ctx, lineage, sink)
 			}
 			it := plan.Item{Target: target, AnyOrg: true, From: d.at, To: d.at.Add(units.Day), Pinned: why[target]}
-			if it.Pinned == "" && it.To.After(now.Add(-onItsWay)) {
+			if it.Pinned == "" && it.To.After(now.Add(-OnItsWay)) {
 				it.Pinned = "a batch of that day may be on its way into the registry"
 			}
 			inv.Items = append(inv.Items, it)
