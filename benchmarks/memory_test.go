@@ -2,17 +2,21 @@ package benchmarks
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"sluice/aggregate"
 	"sluice/benchmarks/sample"
 	"sluice/internal/pipeline"
 	"sluice/internal/record"
+	"sluice/internal/units"
 	"sluice/sinks/csv"
 	"sluice/sinks/discard"
 )
@@ -80,7 +84,7 @@ func (s *memoryStream) Settle(_ context.Context, _ string, ranges []pipeline.Set
 	for _, r := range ranges {
 		s.settled += r.To - r.From
 	}
-	if s.settled == s.claim.Len {
+	if s.settled == s.claim.Len*uint32(len(s.claim.Owes)) {
 		close(s.end)
 	}
 	return nil
@@ -99,10 +103,10 @@ func (noLetters) Store(context.Context, []pipeline.Letter) error {
 	return errors.New("a record was refused")
 }
 
-// BenchmarkPipeline takes records from memory through decoding into a sink, on one core and on two. The time is that of
+// BenchmarkPipeline takes records from memory through decoding into sinks, on one core and on two. The time is that of
 // one record, by the clock.
 func BenchmarkPipeline(b *testing.B) {
-	for _, kind := range []string{"discard", "csv"} {
+	for _, kind := range []string{"discard", "csv", "fold+csv"} {
 		for _, cores := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/cores=%d", kind, cores), func(b *testing.B) {
 				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
@@ -121,8 +125,14 @@ func drain(b *testing.B, kind string, n int) {
 	b.Helper()
 	b.StopTimer()
 	log := slog.New(slog.DiscardHandler)
+	var specs []pipeline.SinkSpec
+	for k := range strings.SplitSeq(kind, "+") {
+		specs = append(specs, pipeline.SinkSpec{
+			Name: k, Type: k, Sink: sink(b, k, log), Timeout: time.Minute, Retry: pipeline.Backoff{Min: time.Second, Max: time.Minute},
+		})
+	}
 	p, err := pipeline.New(pipeline.Options{
-		Sinks:  []pipeline.SinkSpec{{Name: "s", Type: kind, Sink: sink(b, kind, log), Timeout: time.Minute, Retry: pipeline.Backoff{Min: time.Second, Max: time.Minute}}},
+		Sinks:  specs,
 		Record: pipeline.RecordShape{Region: "bench", Accept: pipeline.Accept{Past: 24 * time.Hour, Future: 24 * time.Hour}},
 		Memory: 96 << 20, Batch: pipeline.Batching{Records: 5000, Bytes: 8 << 20}, Deadline: time.Minute, Letters: noLetters{}, Once: true, Log: log,
 	})
@@ -147,7 +157,10 @@ func drain(b *testing.B, kind string, n int) {
 
 func sink(b *testing.B, kind string, log *slog.Logger) pipeline.Sink {
 	b.Helper()
-	if kind == "discard" {
+	switch kind {
+	case "fold":
+		return &foldSink{doc: aggregate.NewFold(aggregate.Shape{TrackAllPaths: true, Bucket: units.Duration(time.Hour)}).Document("org", 1_790_000_000)}
+	case "discard":
 		s, err := discard.New("s", discard.Defaults(), log)
 		if err != nil {
 			b.Fatal(err)
@@ -161,4 +174,19 @@ func sink(b *testing.B, kind string, log *slog.Logger) pipeline.Sink {
 		b.Fatal(err)
 	}
 	return s
+}
+
+// foldSink aggregates, and writes nothing.
+type foldSink struct{ doc *aggregate.Document }
+
+func (s *foldSink) Open(context.Context) error  { return nil }
+func (s *foldSink) Shape() json.RawMessage      { return json.RawMessage("{}") }
+func (s *foldSink) Takes(pipeline.Kind) bool    { return true }
+func (s *foldSink) Close(context.Context) error { return nil }
+
+func (s *foldSink) Write(_ context.Context, b *pipeline.Batch) (pipeline.Result, error) {
+	for i := range b.Items {
+		s.doc.Add(b.Items[i].Record)
+	}
+	return pipeline.Result{}, nil
 }

@@ -14,6 +14,9 @@ type baseline map[string]float64 // scenario: ratio to the floor
 // of one run were seen to differ by a sixth, and by a quarter where a run takes no longer than a tenth of a second.
 const noise = 0.25
 
+// least is the ratio below which none is kept: what costs so much waits for its store, and costs more the longer it waits.
+const least = 0.05
+
 func readBaseline(path string) (baseline, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -29,7 +32,7 @@ func readBaseline(path string) (baseline, error) {
 func baselineOf(results []result) baseline {
 	b := make(baseline)
 	for _, r := range results {
-		if r.Ratio > 0 {
+		if r.Ratio >= least {
 			b[r.Name] = float64(int(r.Ratio*1000+0.5)) / 1000
 		}
 	}

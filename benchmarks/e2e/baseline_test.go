@@ -6,7 +6,7 @@ import (
 )
 
 func TestRegressionBeyondNoiseIsFound(t *testing.T) {
-	before := []result{{Name: "a", Ratio: 1}, {Name: "b", Ratio: 0.5}, {Name: "idle"}}
+	before := []result{{Name: "a", Ratio: 1}, {Name: "b", Ratio: 0.5}, {Name: "idle"}, {Name: "waits", Ratio: 0.01}}
 	path := filepath.Join(t.TempDir(), "baseline.json")
 	if err := writeJSON(path, baselineOf(before)); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (b *bench) build(ctx context.Context, pkg string) (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(b.dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "measured", "-o", bin, pkg)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
@@ -143,6 +143,14 @@ func (b *bench) close() error {
 		errs = append(errs, b.s3.remove(ctx))
 	}
 	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+}
+
+// mongodCPU is what our MongoDB has used so far; 0 where there is none.
+func (b *bench) mongodCPU() time.Duration {
+	if b.mongod == nil {
+		return 0
+	}
+	return cpuOf(b.mongod.Process().PID())
 }
 
 // mongoUpdates is the number of update operations that MongoDB has had so far.

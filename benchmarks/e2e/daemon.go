@@ -47,12 +47,11 @@ func (b *bench) trickle(ctx context.Context, f feed) (result, error) {
 		return out, err
 	}
 	u, missing, err := b.daemon(ctx, []string{"aggregate"}, nil, func(r *run, c *child) error {
-		server := b.mongod.Process().PID()
 		updates, err := b.mongoUpdates(ctx)
 		if err != nil {
 			return err
 		}
-		mongod := cpuOf(server)
+		mongod := b.mongodCPU()
 		if err := b.push(ctx, f, out.Records); err != nil {
 			return err
 		}
@@ -72,7 +71,7 @@ func (b *bench) trickle(ctx context.Context, f feed) (result, error) {
 		}
 		after, err := b.mongoUpdates(ctx)
 		out.Extra = map[string]float64{
-			"mongod CPU s":            (cpuOf(server) - mongod).Seconds(),
+			"mongod CPU s":            (b.mongodCPU() - mongod).Seconds(),
 			"updates/s of aggregates": float64(after-updates) / f.time.Seconds(),
 		}
 		return err
@@ -81,6 +80,8 @@ func (b *bench) trickle(ctx context.Context, f feed) (result, error) {
 	out.Missing = missing
 	if out.CPU > 0 {
 		out.Rate = float64(out.Records) / out.CPU
+		out.Allocs = float64(u.allocations.Count) / float64(out.Records)
+		out.Garbage = float64(u.allocations.Bytes) / float64(out.Records)
 	}
 	return out, err
 }

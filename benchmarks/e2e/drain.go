@@ -19,8 +19,11 @@ type drain struct {
 	env     []string
 }
 
-// pair is one run and the floor's beside it.
-type pair struct{ ours, floor usage }
+// pair is one run and the floor's beside it, and what the run cost the MongoDB that it wrote to.
+type pair struct {
+	ours, floor usage
+	mongod      time.Duration // of CPU
+}
 
 func (b *bench) drain(ctx context.Context, d drain, rounds int) (result, error) {
 	if err := b.fill(ctx, d.records, d.options); err != nil {
@@ -38,9 +41,15 @@ func (b *bench) drain(ctx context.Context, d drain, rounds int) (result, error) 
 	out.Wall = median(pairs, func(p pair) float64 { return p.ours.wall.Seconds() })
 	out.CPU = median(pairs, func(p pair) float64 { return p.ours.cpu.Seconds() })
 	out.RSS = median(pairs, func(p pair) float64 { return float64(p.ours.rss) / (1 << 20) })
+	out.Allocs = median(pairs, func(p pair) float64 { return float64(p.ours.allocations.Count) }) / float64(d.records)
+	out.Garbage = median(pairs, func(p pair) float64 { return float64(p.ours.allocations.Bytes) }) / float64(d.records)
 	out.Rate = float64(d.records) / out.CPU
 	out.Floor = float64(d.records) / median(pairs, func(p pair) float64 { return p.floor.cpu.Seconds() })
 	out.Ratio = median(pairs, func(p pair) float64 { return p.floor.cpu.Seconds() / p.ours.cpu.Seconds() })
+	if slices.Contains(d.sinks, "aggregate") {
+		used := median(pairs, func(p pair) float64 { return p.mongod.Seconds() })
+		out.Extra = map[string]float64{"mongod CPU s per million": used * 1e6 / float64(d.records)}
+	}
 	return out, nil
 }
 
@@ -60,6 +69,7 @@ func (b *bench) drainOnce(ctx context.Context, d drain) (p pair, missing []strin
 	if p.floor, err = b.floorRun(ctx, d.records); err != nil {
 		return p, nil, err
 	}
+	before := b.mongodCPU()
 	c, err := start(ctx, r.dir, b.sluice, d.env, "run", "--once", "--config", "sluice.yaml")
 	if err != nil {
 		return p, nil, err
@@ -67,6 +77,7 @@ func (b *bench) drainOnce(ctx context.Context, d drain) (p pair, missing []strin
 	if p.ours, err = c.wait(); err != nil {
 		return p, nil, err
 	}
+	p.mongod = b.mongodCPU() - before
 	for _, s := range d.sinks {
 		if n, err := b.effective(ctx, list, s); err != nil || n != d.records {
 			return p, nil, fmt.Errorf("%s: sink %s has %d of %d records: %w", d.name, s, n, d.records, err)

@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +21,17 @@ type usage struct {
 	wall time.Duration
 	cpu  time.Duration // user and system, of the process itself
 	rss  int64         // the peak, in bytes
+
+	allocations allocations // of sluice; what the floor allocates is not asked
 }
+
+// allocations are those of the Go heap, of a program built with the tag measured.
+type allocations struct {
+	Count uint64 `json:"mallocs"`
+	Bytes uint64 `json:"bytes"`
+}
+
+const measuredFile = "measured.json"
 
 // child is a process that is being measured.
 type child struct {
@@ -37,7 +50,7 @@ const samplePeriod = 10 * time.Millisecond
 
 func start(ctx context.Context, dir, bin string, env []string, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, bin, args...), done: make(chan struct{})}
-	c.cmd.Dir, c.cmd.Env = dir, append(os.Environ(), env...)
+	c.cmd.Dir, c.cmd.Env = dir, append(append(os.Environ(), "BENCH_MEASURED="+measuredFile), env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errs
 	c.started = time.Now()
 	if err := c.cmd.Start(); err != nil {
@@ -76,7 +89,15 @@ func (c *child) wait() (usage, error) {
 		return usage{}, fmt.Errorf("%s: %w\n%s", c.cmd.Path, c.err, tail(c.errs.String()))
 	}
 	st := c.cmd.ProcessState
-	return usage{wall: wall, cpu: st.UserTime() + st.SystemTime(), rss: c.peak}, nil
+	u := usage{wall: wall, cpu: st.UserTime() + st.SystemTime(), rss: c.peak}
+	data, err := os.ReadFile(filepath.Join(c.cmd.Dir, measuredFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return u, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &u.allocations)
+	}
+	return u, err
 }
 
 // end asks the process to end and returns what it cost.

@@ -20,20 +20,23 @@ type result struct {
 	Floor   float64            `json:"floor_records_per_cpu,omitempty"`
 	Ratio   float64            `json:"ratio_to_floor,omitempty"` // of records per CPU second
 	RSS     float64            `json:"rss_peak_mib,omitempty"`
+	Allocs  float64            `json:"allocations_per_record,omitempty"`
+	Garbage float64            `json:"allocated_bytes_per_record,omitempty"`
 	Extra   map[string]float64 `json:"extra,omitempty"`
 	Missing []string           `json:"missing,omitempty"` // servers without which it was not run
 }
 
 func printTable(w io.Writer, results []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "scenario\trecords\twall s\tCPU s\trecords/CPU s\tratio to floor\tRSS MiB\t\t")
+	fmt.Fprintln(t, "scenario\trecords\twall s\tCPU s\trecords/CPU s\tratio to floor\tRSS MiB\tallocs/record\tB/record\t\t")
 	for _, r := range results {
 		if len(r.Missing) > 0 {
-			fmt.Fprintf(t, "%s\tnot run: no %s\t\t\t\t\t\t\t\n", r.Name, strings.Join(r.Missing, ", "))
+			fmt.Fprintf(t, "%s\tnot run: no %s\t\t\t\t\t\t\t\t\t\n", r.Name, strings.Join(r.Missing, ", "))
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%s\t%s\t%.0f\t%s\t\n", r.Name, number("%.0f", float64(r.Records)), r.Wall,
-			number("%.2f", r.CPU), number("%.0f", r.Rate), number("%.2f", r.Ratio), r.RSS, extras(r.Extra))
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%s\t%s\t%.0f\t%s\t%s\t%s\t\n", r.Name, number("%.0f", float64(r.Records)), r.Wall,
+			number("%.2f", r.CPU), number("%.0f", r.Rate), number("%.2f", r.Ratio), r.RSS,
+			number("%.2f", r.Allocs), number("%.0f", r.Garbage), extras(r.Extra))
 	}
 	return t.Flush()
 }

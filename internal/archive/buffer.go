@@ -43,7 +43,8 @@ type hourRows struct {
 	parts   []extent  // or, without the header: in the common file
 	mem     []byte    // behind them, not compressed
 	bytes   int64     // in all, not compressed
-	sum     hash.Hash // SHA-256 of header and rows, not compressed
+	sum     hash.Hash // SHA-256 of header and rows, not compressed, but for those behind hashed
+	hashed  int       // of mem
 	records int64
 	first   time.Time
 	last    time.Time
@@ -92,13 +93,19 @@ func (b *buffer) add(r run) {
 	}
 	h.records += r.n
 	h.bytes += int64(len(r.rows))
-	h.sum.Write(r.rows)
 	b.bytes += int64(len(r.rows))
-	if b.direct(len(r.rows)) && b.spill(h) == nil && b.write(h, r.rows) == nil {
-		return
+	hashed := false
+	if b.direct(len(r.rows)) && b.spill(h) == nil {
+		if b.write(h, r.rows, 0) == nil {
+			return
+		}
+		hashed = true
 	}
 	h.mem = append(h.mem, r.rows...)
 	b.held += int64(len(r.rows))
+	if hashed {
+		h.hashed = len(h.mem)
+	}
 }
 
 // direct tells whether rows go to the file by themselves, without waiting for more: what is compressed becomes smaller the
@@ -132,19 +139,28 @@ func (b *buffer) spill(h *hourRows) error {
 	if len(h.mem) == 0 {
 		return nil
 	}
-	if err := b.write(h, h.mem); err != nil {
+	hashed := h.hashed
+	h.hashed = len(h.mem)
+	if err := b.write(h, h.mem, hashed); err != nil {
 		return err
 	}
 	b.held -= int64(len(h.mem))
-	h.mem = h.mem[:0]
+	h.mem, h.hashed = h.mem[:0], 0
 	if cap(h.mem) > directWrite && len(b.hours) > 1 {
 		h.mem = nil
 	}
 	return nil
 }
 
-// write appends all of the rows to the file, piece by piece, or none of them.
-func (b *buffer) write(h *hourRows, rows []byte) error {
+// write appends all of the rows to the file, piece by piece, or none of them. Meanwhile those from hashed on go into the
+// hash, also when the file does not take them.
+func (b *buffer) write(h *hourRows, rows []byte, hashed int) error {
+	summed := make(chan struct{})
+	go func() {
+		defer close(summed)
+		h.sum.Write(rows[hashed:])
+	}()
+	defer func() { <-summed }()
 	if err := b.begin(h); err != nil {
 		return fmt.Errorf("gather rows: %w", err)
 	}

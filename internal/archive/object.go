@@ -99,6 +99,8 @@ func (r *gathered) object(rows *hourRows) (*body, *Manifest, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	rows.sum.Write(rows.mem[rows.hashed:])
+	rows.hashed = len(rows.mem)
 	m := r.manifest(rows)
 	m.Bytes, m.SHA256 = int64(len(AppendHeader(nil)))+rows.bytes, hex.EncodeToString(rows.sum.Sum(nil))
 	return b, m, nil

@@ -141,3 +141,33 @@ func TestManyHoursShareAFile(t *testing.T) {
 	}
 	wantPositions(t, s, 0, 50_000)
 }
+
+// Rows that a file does not take are in the hash once all the same, however often they are tried.
+func TestHashOfRowsThatTheFileRefuses(t *testing.T) {
+	b := buffer{dir: filepath.Join(t.TempDir(), "missing"), kind: None, pack: &packer{}, files: &handles{1}, limit: 1}
+	want := string(AppendHeader(nil))
+	for _, rows := range []string{strings.Repeat("many\n", directWrite), "few\n", strings.Repeat("again\n", directWrite), "few again\n", strings.Repeat("more\n", directWrite)} {
+		b.add(run{hour: 1, rows: []byte(rows), n: 1})
+		want += rows
+		if b.relieve() == nil {
+			t.Fatal("a directory that is not there takes files")
+		}
+	}
+	if err := os.Mkdir(b.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b.add(run{hour: 1, rows: []byte("last\n"), n: 1})
+	want += "last\n"
+	r := &gathered{rows: b}
+	sum := sha256.Sum256([]byte(want))
+	for range 2 {
+		object, m, err := r.object(b.hours[1])
+		if err != nil || m.SHA256 != hex.EncodeToString(sum[:]) {
+			t.Fatalf("hash %s, want %x; %v", m.SHA256, sum, err)
+		}
+		if got, err := io.ReadAll(object); err != nil || string(got) != want {
+			t.Fatalf("%d bytes, want %d; %v", len(got), len(want), err)
+		}
+	}
+	r.rows.drop()
+}
