@@ -138,7 +138,7 @@ func (f *follower) step(ctx context.Context) error {
 func (f *follower) room(ctx context.Context) error {
 	for {
 		f.s.mu.Lock()
-		full, changed := len(f.s.st.Claims) >= openClaims, f.s.changed
+		full, changed := len(f.s.st.Claims) >= openClaims || f.s.ahead(), f.s.changed
 		f.s.mu.Unlock()
 		if !full && !f.s.src.stopped.Load() {
 			return nil

@@ -25,10 +25,12 @@ type message struct {
 	value  []byte
 }
 
-// fetchWait is how long a broker may wait for messages to come, fetchMost how many bytes it sends at once.
+// fetchWait is how long a broker may wait for messages to come, fetchMost how many bytes it sends at once. What is read again is
+// read in small steps: a batch of messages that is sent is unpacked, wanted or not, and 4 MiB are some 30,000 messages.
 const (
-	fetchWait = 500 * time.Millisecond
-	fetchMost = 4 << 20
+	fetchWait  = 500 * time.Millisecond
+	fetchMost  = 4 << 20
+	fetchAgain = 256 << 10
 )
 
 // fetched is what one request brought: messages from the offset asked for on, without a hole, and where the log ends.
@@ -42,8 +44,13 @@ var errLogMoved = errors.New("the offset is not in the log any more, or not yet"
 
 // fetch reads messages from an offset on, up to an end that is not passed (0: as many as come).
 func (r *reader) fetch(ctx context.Context, partition int, offset, until int64, wait time.Duration) (fetched, error) {
+	return r.some(ctx, partition, offset, until, wait, fetchMost)
+}
+
+// some is fetch of some bytes, and of one batch of messages at least.
+func (r *reader) some(ctx context.Context, partition int, offset, until int64, wait time.Duration, most int64) (fetched, error) {
 	res, err := r.client.Fetch(ctx, &kgo.FetchRequest{Topic: r.topic, Partition: partition, Offset: offset, MinBytes: 1,
-		MaxBytes: fetchMost, MaxWait: wait})
+		MaxBytes: most, MaxWait: wait})
 	if err == nil {
 		err = res.Error
 	}

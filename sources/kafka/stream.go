@@ -56,6 +56,7 @@ type window struct {
 	repeats  []bool
 	bytes    int64
 	oldest   time.Time
+	wanted   bool            // some sink has read of it
 	seen     map[string]seen // as of its end
 	open     bool
 }
@@ -127,15 +128,35 @@ func (s *stream) publish(c *claim, w *window) {
 	s.notify()
 }
 
-// evict forgets the oldest elements beyond the partition's share of the buffer. The lock is held.
+// evict forgets elements beyond the partition's share of the buffer, the oldest first, but for those that no sink has read yet:
+// they are what is wanted next. The lock is held.
 func (s *stream) evict() {
-	var sum int64
-	for i := len(s.windows) - 1; i >= 0; i-- {
-		w := s.windows[i]
-		if sum += w.bytes; sum > s.src.share() {
-			w.elements = nil
+	over := -s.src.share()
+	for _, w := range s.windows {
+		if w.elements != nil {
+			over += w.bytes
 		}
 	}
+	for _, w := range s.windows {
+		if over <= 0 {
+			return
+		}
+		if w.elements != nil && w.wanted {
+			w.elements = nil
+			over -= w.bytes
+		}
+	}
+}
+
+// ahead tells whether half the partition's share of the buffer is full of what no sink has read yet. The lock is held.
+func (s *stream) ahead() bool {
+	var sum int64
+	for _, w := range s.windows {
+		if w.elements != nil && !w.wanted {
+			sum += w.bytes
+		}
+	}
+	return sum > s.src.share()/2
 }
 
 // finish takes what every sink has settled out of the state. The lock is held.
@@ -161,13 +182,17 @@ func (s *stream) Read(ctx context.Context, id pipeline.ClaimID, index, n uint32,
 	n = min(n, length-index)
 	s.mu.Lock()
 	elements := w.elements
+	if !w.wanted {
+		w.wanted = true
+		s.notify() // there may be room for more
+	}
 	s.mu.Unlock()
 	if elements != nil {
 		return bounded(elements[index:index+n], limit), nil
 	}
 	var out []pipeline.Element
 	for first, until := w.first+int64(index), w.first+int64(index+n); first < until; {
-		got, err := s.read.fetch(ctx, s.partition, first, until, fetchWait)
+		got, err := s.read.some(ctx, s.partition, first, until, fetchWait, fetchAgain)
 		if err != nil || len(got.messages) == 0 {
 			if len(out) > 0 {
 				break

@@ -23,6 +23,9 @@ func (se *session) lease(ctx context.Context, sl *slot, p probe) error {
 	if (!wanted || now.Before(sl.nextTake)) && now.Before(sl.nextSweep) {
 		return nil
 	}
+	if se.enough(sl, now) {
+		return nil
+	}
 	third := s.cfg.Claim.Lease.D() / 3
 	sl.nextSweep = now.Add(third)
 	reg, seq, err := take(ctx, se.c, se.owner(), sl.list, newNovelty(s.epoch(sl.list.name)), wanted)

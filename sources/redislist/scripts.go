@@ -39,6 +39,9 @@ var dropHomeLua string
 //go:embed scripts/suspect.lua
 var suspectLua string
 
+//go:embed scripts/pumps.lua
+var pumpsLua string
+
 //go:embed scripts/view.lua
 var viewLua string
 
@@ -63,5 +66,6 @@ var (
 	dropSinkScript = newScript("drop sink", preludeLua+dropSinkLua)
 	dropHomeScript = newScript("drop home", preludeLua+dropHomeLua)
 	suspectScript  = newScript("suspect", preludeLua+suspectLua)
+	pumpsScript    = newScript("pumps", preludeLua+pumpsLua)
 	viewScript     = newScript("view", viewLua)
 )

@@ -35,6 +35,7 @@ type session struct {
 	drain   pipeline.Drain
 	pool    *readPool
 	written chan struct{} // wakes the waiter
+	sharing sharing       // touched between the visits of lists
 	looked  time.Time     // when replicas were counted last
 
 	mu          sync.Mutex
@@ -54,7 +55,8 @@ type slot struct {
 	nextClaim time.Time
 	waiting   uint64
 	other     bool
-	claimed   bool // in this round
+	left      time.Time // since when it is left to other pumps
+	claimed   bool      // in this round
 }
 
 // runSession connects and works until ctx is done or the connection breaks. ok tells whether it worked at all.
@@ -219,6 +221,9 @@ func (se *session) scan(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := se.share(ctx); err != nil {
+		return err
+	}
 	probes, err := se.probe(ctx)
 	if err != nil {
 		return err
@@ -295,6 +300,9 @@ func (se *session) end(why error) {
 			}
 		}
 		se.drop(sl)
+	}
+	if !se.c.failed() && ctx.Err() == nil {
+		se.leave(ctx)
 	}
 }
 

@@ -1,0 +1,97 @@
+package redislist
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"sluice/internal/testenv"
+	"sluice/internal/units"
+)
+
+// TestTenPumpsShareTheLists: one pump has all lists; nine more come, and each has its part; half of them fall silent, and the others
+// have all lists within a lease and a third.
+func TestTenPumpsShareTheLists(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	r := dialRedis(t, srv.Addr)
+	const pumps, many = 10, 20
+	lease := 2 * time.Second
+	var names []string
+	for _, l := range lists("analytics-", false) {
+		if len(names) < many {
+			names = append(names, l.name)
+			r.push(l.name, 0, 50)
+		}
+	}
+	var sources []*Source
+	var cutters []*cutter
+	held := func(s *Source) int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		n := 0
+		for _, se := range s.sessions {
+			se.mu.Lock()
+			for _, st := range se.streams {
+				if st.failed() == nil {
+					n++
+				}
+			}
+			se.mu.Unlock()
+		}
+		return n
+	}
+	spread := func(of []*Source) (least, most, all int) {
+		least = many
+		for _, s := range of {
+			n := held(s)
+			least, most, all = min(least, n), max(most, n), all+n
+		}
+		return least, most, all
+	}
+	add := func(i int) {
+		p := newCutter(t, srv.Addr)
+		cfg := testConfig(p.addr)
+		cfg.Uptime = false
+		cfg.Claim.Lease, cfg.Claim.Interval = units.Duration(lease), units.Duration(200*time.Millisecond)
+		s := newSource(t, cfg, fmt.Sprintf("%032x", i+1))
+		run(t, s, newDrain("x"))
+		sources, cutters = append(sources, s), append(cutters, p)
+	}
+	add(0)
+	eventually(t, "the first has all lists", func() bool { return held(sources[0]) == many })
+	began := time.Now()
+	for i := range pumps - 1 {
+		add(i + 1)
+	}
+	eventually(t, "each has its part", func() bool {
+		least, most, all := spread(sources)
+		return least == many/pumps && most == many/pumps && all == many
+	})
+	t.Logf("shared evenly after %s, the lease is %s", time.Since(began).Round(10*time.Millisecond), lease)
+	time.Sleep(lease) // and it stays so
+	if least, most, all := spread(sources); least != most || all != many {
+		t.Errorf("between %d and %d lists, %d in all", least, most, all)
+	}
+	for _, c := range cutters[:pumps/2] {
+		c.frozen.Lock()
+	}
+	defer func() {
+		for _, c := range cutters[:pumps/2] {
+			c.frozen.Unlock()
+		}
+	}()
+	began = time.Now()
+	eventually(t, "the living have all lists", func() bool {
+		_, _, all := spread(sources[pumps/2:])
+		return all == many
+	})
+	took := time.Since(began)
+	if took > 2*lease {
+		t.Errorf("taken over after %s", took)
+	}
+	eventually(t, "each of the living has its part", func() bool {
+		least, most, all := spread(sources[pumps/2:])
+		return least == 2*many/pumps && most == least && all == many
+	})
+	t.Logf("taken over after %s, the lease is %s", took.Round(10*time.Millisecond), lease)
+}
