@@ -39,6 +39,17 @@ const awake = 3 * time.Second
 // termTime is what SIGTERM may take: shutdown_timeout of the configuration and some air for a busy machine.
 const termTime = 20 * time.Second
 
+// onceTime is what a single run may take for what a schedule left.
+const onceTime = 4 * time.Minute
+
+// patience is a time that the program gets, which is longer with the race detector: everything takes several times as long then.
+func (w *world) patience(d time.Duration) time.Duration {
+	if w.opts.race {
+		return 3 * d
+	}
+	return d
+}
+
 func newPump(w *world, i int) (*pump, error) {
 	p := &pump{index: i, role: w.roleOf(i), name: fmt.Sprintf("pump %d", i+1), binary: w.opts.binary, dir: filepath.Join(w.opts.dir, fmt.Sprintf("pump%d", i+1))}
 	p.config, p.disk = filepath.Join(p.dir, "sluice.yaml"), filepath.Join(p.dir, "disk")
@@ -144,7 +155,7 @@ func (p *pump) terminate(w *world) {
 	if err := proc.Signal(syscall.SIGTERM); err != nil {
 		w.violated("%s: %v", p.name, err)
 	}
-	timer := time.NewTimer(termTime)
+	timer := time.NewTimer(w.patience(termTime))
 	defer timer.Stop()
 	select {
 	case <-proc.Done():
@@ -162,7 +173,7 @@ func (p *pump) terminate(w *world) {
 // drainOnce drains with a single run what is left for this pump to drain, as an operator would.
 func (w *world) drainOnce(ctx context.Context, p *pump) {
 	began := time.Now()
-	proc, err := p.command("run", "--once", "--timeout", "4m")
+	proc, err := p.command("run", "--once", "--timeout", w.patience(onceTime).String())
 	if err != nil {
 		w.violated("run --once: %v", err)
 		return

@@ -116,9 +116,9 @@ type Element struct {
 	Len     int64 // the true length; larger than len(Payload) when the element was cut
 	Hash    uint64
 	ID      record.ID // what the record is known by where it comes from; zero: its time and its hash make it
-	Repeat  bool   // the source's own state has it already: it counts as a duplicate in every sink
-	Absent  bool   // the source has nothing at this index, which is counted nowhere: what it follows has it elsewhere
-	Dead    string // why no sink can take it; empty when nothing is known against it
+	Repeat  bool      // the source's own state has it already: it counts as a duplicate in every sink
+	Absent  bool      // the source has nothing at this index, which is counted nowhere: what it follows has it elsewhere
+	Dead    string    // why no sink can take it; empty when nothing is known against it
 }
 
 // id is the record ID of an element whose record is of a time.
