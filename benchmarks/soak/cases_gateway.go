@@ -41,7 +41,7 @@ func shortTTL(ctx context.Context, w *world) error {
 			w.ways[s].proxy.Set(fault.Rule{Refuse: true})
 		}
 		err := w.pause(ctx, 12*time.Second)
-		open, e := w.client.Do(ctx, w.client.B().Keys().Pattern("{*}:sluice:*").Build()).AsStrSlice()
+		open, e := w.client.Do(ctx, w.client.B().Keys().Pattern(openClaims).Build()).AsStrSlice()
 		for _, s := range sinks {
 			w.ways[s].proxy.Set(fault.Rule{})
 		}

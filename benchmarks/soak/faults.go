@@ -64,11 +64,14 @@ func (w *world) met(ctx context.Context, k faultKind) int64 {
 	return w.inWork(ctx)
 }
 
+// openClaims are the keys of claims: other keys beside a registry have no dash in their last part.
+const openClaims = "{*}:sluice:*-*"
+
 // inWork is 1 when a pump has claimed something that is not delivered yet: then whatever happens to it meets it at work.
 func (w *world) inWork(ctx context.Context) int64 {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // Redis may be frozen
 	defer cancel()
-	keys, err := w.keys(ctx, "{*}:sluice:*")
+	keys, err := w.keys(ctx, openClaims)
 	if err != nil || len(keys) == 0 {
 		return 0
 	}
