@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sluice/internal/fault"
 )
 
 // scenario is a directed case: one fault, or a few, met on purpose, and the same judge.
@@ -55,6 +57,28 @@ func (w *world) count(kind string, met int64) {
 	w.found.Faults[kind]++
 	w.found.Met[kind] += met
 	w.opts.log("%s %s: met %d", w.clock(), kind, met)
+}
+
+// catch waits until a pump is at work and counts a fault that strikes now.
+func (w *world) catch(ctx context.Context, kind string) error {
+	err := w.await(ctx, "a pump is at work", func() (bool, error) { return w.inWork(ctx) > 0, nil })
+	if err == nil {
+		w.count(kind, 1)
+	}
+	return err
+}
+
+// obstruct puts a rule on a way for a while, and longer as long as nothing has come along it.
+func (w *world) obstruct(ctx context.Context, kind string, proxy *fault.Proxy, rule fault.Rule, d time.Duration) error {
+	before := proxy.Hits()
+	proxy.Set(rule)
+	defer proxy.Set(fault.Rule{})
+	if err := w.pause(ctx, d); err != nil {
+		return err
+	}
+	err := w.await(ctx, "something meets: "+kind, func() (bool, error) { return proxy.Hits() > before, nil })
+	w.count(kind, proxy.Hits()-before)
+	return err
 }
 
 // demandHits holds that every fault of a case has met something: one that did not has proven nothing.

@@ -90,14 +90,9 @@ func (w *world) hurtBusWays(ctx context.Context) error {
 		{"requests delivered late", fault.Rule{Hold: 3 * time.Second}},
 	} {
 		for _, role := range []string{edge, worker} {
-			proxy := w.ways[role].proxy
-			before := proxy.Hits()
-			proxy.Set(f.rule)
-			if err := w.pause(ctx, 2*time.Second); err != nil {
+			if err := w.obstruct(ctx, role+": "+f.kind, w.ways[role].proxy, f.rule, 2*time.Second); err != nil {
 				return err
 			}
-			w.count(role+": "+f.kind, proxy.Hits()-before)
-			proxy.Set(fault.Rule{})
 		}
 	}
 	return nil

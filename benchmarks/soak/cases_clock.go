@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,6 +37,7 @@ func SoakStep(seconds int64) { soakStep.Add(seconds) }
 	"main": `package main
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -145,8 +147,7 @@ func (w *world) stepClocks(ctx context.Context) error {
 		}
 		if i%3 == 2 { // a new process has the right clock again
 			p := w.pumps[i/3%len(w.pumps)]
-			w.count("kill -9", w.inWork(ctx))
-			if err := p.kill(); err != nil {
+			if err := errors.Join(w.catch(ctx, "kill -9"), p.kill()); err != nil {
 				return err
 			}
 			if err := w.pause(ctx, lease+time.Second); err != nil {

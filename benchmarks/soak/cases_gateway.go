@@ -56,11 +56,9 @@ func deadForTenMinutes(ctx context.Context, w *world) error {
 		if err := w.pause(ctx, 3*time.Second); err != nil {
 			return err
 		}
-		err := w.await(ctx, "a claim is open", func() (bool, error) { return w.inWork(ctx) > 0, nil })
-		if err != nil {
+		if err := w.catch(ctx, "all pumps killed"); err != nil {
 			return err
 		}
-		w.count("all pumps killed", w.inWork(ctx))
 		if err := w.killAll(); err != nil {
 			return err
 		}

@@ -82,10 +82,9 @@ func equalPayloads(ctx context.Context, w *world) error {
 			if err := w.gen.put(ctx, fmt.Sprintf("%s_%d", list, i), record.Msgpack, batch); err != nil {
 				return err
 			}
-			if err := w.await(ctx, "a list is claimed", func() (bool, error) { return w.inWork(ctx) > 0, nil }); err != nil {
+			if err := w.catch(ctx, "kill -9"); err != nil {
 				return err
 			}
-			w.count("kill -9", w.inWork(ctx))
 			if err := w.pumps[i%2].kill(); err != nil {
 				return err
 			}

@@ -111,14 +111,11 @@ func indexDeleted(ctx context.Context, w *world) error {
 			return err
 		}
 	}
-	err := w.await(ctx, "records are in flight", func() (bool, error) { return w.inWork(ctx) > 0, nil })
-	if err != nil {
+	if err := w.catch(ctx, "indices deleted"); err != nil {
 		return err
 	}
-	before := w.inWork(ctx)
 	if _, err := w.stores.ask(ctx, http.MethodDelete, "/"+w.stores.index+"-*", ""); err != nil {
 		return err
 	}
-	w.count("indices deleted", before)
 	return w.load(ctx, func(ctx context.Context) error { return w.pause(ctx, 5*time.Second) })
 }

@@ -71,7 +71,9 @@ func failover(ctx context.Context, w *world) error {
 			if err := w.pause(ctx, 4*time.Second); err != nil {
 				return err
 			}
-			w.count("failover", w.inWork(ctx))
+			if err := w.catch(ctx, "failover"); err != nil {
+				return err
+			}
 			if err := w.promote(ctx); err != nil {
 				return err
 			}

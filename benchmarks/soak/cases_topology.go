@@ -34,7 +34,9 @@ func sentinelFailover(ctx context.Context, w *world) error {
 			if err := w.pause(ctx, 3*time.Second); err != nil {
 				return err
 			}
-			w.count(how, w.inWork(ctx))
+			if err := w.catch(ctx, how); err != nil {
+				return err
+			}
 			old, killed := w.redis, how == "primary killed"
 			away, back := old.Pause, func(context.Context) error { return old.Continue() }
 			if killed {
@@ -153,8 +155,7 @@ func (w *world) killNode(ctx context.Context, name string) error {
 		return err
 	}
 	node := w.nodes[slices.IndexFunc(w.nodes, func(n *launch.Server) bool { return n.Addr == from.addr })]
-	w.count("primary of a Cluster killed", w.inWork(ctx))
-	if err := node.Kill(); err != nil {
+	if err := errors.Join(w.catch(ctx, "primary of a Cluster killed"), node.Kill()); err != nil {
 		return err
 	}
 	err = w.await(ctx, "its replica has taken over", func() (bool, error) {
@@ -201,7 +202,9 @@ func (w *world) moveSlot(ctx context.Context, name string, p *pump) error {
 		return errors.New("there is no other primary")
 	}
 	to := nodes[i]
-	w.count("slot moved under a drain", w.inWork(ctx))
+	if err := w.catch(ctx, "slot moved under a drain"); err != nil {
+		return err
+	}
 	_, err = w.on(ctx, to.addr, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.id)
 	if err == nil {
 		_, err = w.on(ctx, from.addr, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
@@ -262,19 +265,14 @@ func tlsFaults(ctx context.Context, w *world) error {
 			if err := w.pause(ctx, time.Second); err != nil {
 				return err
 			}
-			before := proxy.Hits()
-			proxy.Set(f.rule)
-			if err := w.pause(ctx, 2*time.Second); err != nil {
+			if err := w.obstruct(ctx, f.kind, proxy, f.rule, 2*time.Second); err != nil {
 				return err
 			}
-			w.count(f.kind, proxy.Hits()-before)
-			proxy.Set(fault.Rule{})
 		}
 		if err := w.pause(ctx, time.Second); err != nil {
 			return err
 		}
-		w.count("Redis killed", w.inWork(ctx))
-		if err := errors.Join(w.redis.Kill(), w.redis.Start(ctx)); err != nil {
+		if err := errors.Join(w.catch(ctx, "Redis killed"), w.redis.Kill(), w.redis.Start(ctx)); err != nil {
 			return err
 		}
 		return w.pause(ctx, 2*time.Second)
