@@ -2,6 +2,7 @@ package mongoagg
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -200,7 +201,7 @@ const maxSwept = 1000
 // sweepOne looks in one collection.
 func (s *Sink) sweepOne(ctx context.Context, collection string) error {
 	cur, err := s.marked(ctx, s.db.Collection(collection))
-	if err != nil || cur == nil {
+	if err != nil {
 		return err
 	}
 	var found []struct {
@@ -224,16 +225,18 @@ func (s *Sink) sweepOne(ctx context.Context, collection string) error {
 	return nil
 }
 
-// marked finds marked documents with the index of marks; a collection without it was never written by us, or its index
-// is being built: then there is no cursor, since all would have to be read. That the mark exists is said twice, for
-// servers that otherwise do not use a sparse index (Amazon DocumentDB, which may not take the hint).
+// marked finds marked documents with the index of marks. That the mark exists is said twice, for servers that otherwise
+// do not use a sparse index (Amazon DocumentDB, which may not take the hint).
 func (s *Sink) marked(ctx context.Context, coll *driver.Collection) (*driver.Cursor, error) {
 	filter := bson.D{{Key: "sluice.dirty", Value: bson.D{{Key: "$exists", Value: true}, {Key: "$eq", Value: true}}}}
 	o := options.Find().SetLimit(maxSwept).SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}})
 	cur, err := coll.Find(ctx, filter, o, options.Find().SetHint(dirtyIndex().Key))
 	switch code := mongo.Code(err); {
 	case code == codeBadValue || code == codeNoIndex:
-		return nil, nil
+		filter, err = s.readable(ctx, coll, filter)
+		if err == nil {
+			cur, err = coll.Find(ctx, filter, o)
+		}
 	case mongo.Unsupported(code):
 		cur, err = coll.Find(ctx, filter, o)
 	}
@@ -241,6 +244,21 @@ func (s *Sink) marked(ctx context.Context, coll *driver.Collection) (*driver.Cur
 		return nil, fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
 	}
 	return cur, nil
+}
+
+// recent is how far back marks are looked for in a large collection without the index of marks.
+const recent = 48 * time.Hour
+
+// readable narrows a filter for a collection without the index of marks: its user may not make indexes, or its turn has
+// not come. All of a small one is read; of a large one what belongs to recent buckets, which begin with their time.
+func (s *Sink) readable(ctx context.Context, coll *driver.Collection, filter bson.D) (bson.D, error) {
+	n, err := coll.EstimatedDocumentCount(ctx)
+	if err != nil || n <= maxSwept {
+		return filter, err
+	}
+	var from primitive.ObjectID
+	binary.BigEndian.PutUint32(from[:], uint32(s.now().Add(-recent).Unix()))
+	return append(bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}}}}, filter...), nil
 }
 
 // What a server answers to a hint for an index that is not there: 2 up to now, 27 where it has none of the collection.

@@ -297,6 +297,50 @@ func TestDerivedFieldsAndMarks(t *testing.T) {
 	s.holds(t, c, recordsOf(l))
 }
 
+// Marks are found where their index is not: its user may not make one, or its turn had not come when the process died.
+// Of a large collection only recent buckets are read.
+func TestMarksAreFoundWithoutTheirIndex(t *testing.T) {
+	for _, large := range []bool{false, true} {
+		t.Run(fmt.Sprintf("large=%t", large), func(t *testing.T) {
+			s := shared(t)
+			c := s.config()
+			ctx, coll := t.Context(), s.db.Collection(mixedName)
+			dead := s.open(t, c)
+			for i, at := range []time.Time{time.Now().Add(-time.Hour), time.Now().Add(-30 * 24 * time.Hour)} {
+				r := made(newRand(1), 1)[0]
+				r.TimeStamp = at
+				l := listOf(fmt.Sprint("l", i), []*record.Record{r})
+				_, err := dead.Add(ctx, sinktest.Batch(dead, l, &l.Claims[0], 0, 1))
+				must(t, err)
+			}
+			dead.full = true // as after ErrFull: counters only
+			dead.derived, dead.swept = time.Now(), time.Now()
+			_, err := dead.Flush(ctx, true)
+			must(t, err)
+			_, err = coll.Indexes().DropAll(ctx)
+			must(t, err)
+			if large {
+				var more []any
+				for range maxSwept {
+					more = append(more, bson.D{{Key: "timestamp", Value: time.Now()}})
+				}
+				_, err = coll.InsertMany(ctx, more)
+				must(t, err)
+			}
+			other := s.open(t, c)
+			_, err = coll.Indexes().DropAll(ctx) // which the start made
+			must(t, err)
+			_, err = other.Flush(ctx, false)
+			must(t, err)
+			left, err := coll.CountDocuments(ctx, bson.D{{Key: "sluice.dirty", Value: true}})
+			must(t, err)
+			if want := map[bool]int64{false: 0, true: 1}[large]; left != want {
+				t.Errorf("%d marks are left, not %d", left, want)
+			}
+		})
+	}
+}
+
 // An answer that says that no majority has confirmed is not success, and does not make it count twice either.
 func TestNoMajorityIsUnknown(t *testing.T) {
 	s := shared(t)
