@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -60,11 +61,23 @@ func run(args []string, strict bool, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// raceOptions adds to the options of the race detector that a program does not
+// wait a second before it exits, which is its default: every test binary and
+// every program that a test starts would, a thousand times in a run, for
+// goroutines that have had their end.
+func raceOptions(given string) string {
+	const wait = "atexit_sleep_ms"
+	if strings.Contains(given, wait) {
+		return given
+	}
+	return strings.TrimSpace(given + " " + wait + "=0")
+}
+
 // goTest runs go test to its end. An error of type *exec.ExitError says that
 // tests failed.
 func goTest(args []string, stdout, stderr io.Writer) (*results, error) {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
-	cmd.Stderr = stderr
+	cmd.Stderr, cmd.Env = stderr, append(os.Environ(), "GORACE="+raceOptions(os.Getenv("GORACE")))
 	events, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("read from go test: %w", err)

@@ -33,6 +33,13 @@ type running struct {
 
 type skip struct{ pkg, test, why string }
 
+// failure is a test that failed or never ended, or a package that failed by
+// itself: then test is empty.
+type failure struct {
+	pkg, test string
+	said      []string // how its output begins
+}
+
 type finished struct {
 	name    string
 	elapsed time.Duration
@@ -45,6 +52,7 @@ type results struct {
 	packages             map[string]*running
 	passed, failedTests  int
 	skipped              []skip
+	failures             []failure
 	good, tests          []finished
 	badPackages, without []string
 	brokenBuilds         []string
@@ -132,6 +140,7 @@ func (r *results) packageEnded(p *running, e event) {
 		r.good = append(r.good, finished{e.Package, seconds(e.Elapsed)})
 	case "fail":
 		r.badPackages = append(r.badPackages, e.Package)
+		r.failures = append(r.failures, p.failures(e.Package)...)
 	case "skip":
 		r.without = append(r.without, e.Package)
 	}
@@ -142,11 +151,14 @@ func (r *results) packageEnded(p *running, e event) {
 func (p *running) print(out io.Writer) {
 	for _, l := range p.lines {
 		own := l.test == "" && l.text != "PASS\n"
-		if own || (p.bad[l.test] || p.open[l.test]) && !isMarker(l.text) {
+		if own || p.failing(l.test) && !isMarker(l.text) {
 			fmt.Fprint(out, l.text)
 		}
 	}
 }
+
+// failing tells whether a test failed or, after a crash, never ended.
+func (p *running) failing(test string) bool { return p.bad[test] || p.open[test] }
 
 // reason returns why a test was skipped: what it said last.
 func (p *running) reason(test string) string {
@@ -186,6 +198,7 @@ func (r *results) summary(took time.Duration, note string, strict bool) string {
 	for _, s := range r.skipped {
 		fmt.Fprintf(&b, "SKIPPED %s %s: %s\n", s.pkg, s.test, s.why)
 	}
+	printFailures(&b, r.failures)
 	for _, name := range slices.Concat(r.brokenBuilds, r.badPackages) {
 		fmt.Fprintf(&b, "FAILED %s\n", name)
 	}

@@ -43,6 +43,28 @@ const crashing = `{"Action":"run","Package":"m/c","Test":"TestC"}
 {"Action":"fail","Package":"m/c","Elapsed":0.2}
 `
 
+const failingBelow = `{"Action":"run","Package":"m/g","Test":"TestG"}
+{"Action":"run","Package":"m/g","Test":"TestG/sub"}
+{"Action":"output","Package":"m/g","Test":"TestG/sub","Output":"=== RUN   TestG/sub\n"}
+{"Action":"output","Package":"m/g","Test":"TestG/sub","Output":"    g_test.go:2: got 2\n"}
+{"Action":"output","Package":"m/g","Test":"TestG/sub","Output":"    g_test.go:3: got 3\n"}
+{"Action":"output","Package":"m/g","Test":"TestG","Output":"--- FAIL: TestG (0.00s)\n"}
+{"Action":"output","Package":"m/g","Test":"TestG/sub","Output":"    --- FAIL: TestG/sub (0.00s)\n"}
+{"Action":"fail","Package":"m/g","Test":"TestG/sub","Elapsed":0}
+{"Action":"fail","Package":"m/g","Test":"TestG","Elapsed":0}
+{"Action":"output","Package":"m/g","Output":"FAIL\n"}
+{"Action":"output","Package":"m/g","Output":"FAIL\tm/g\t0.2s\n"}
+{"Action":"fail","Package":"m/g","Elapsed":0.2}
+`
+
+const leaking = `{"Action":"run","Package":"m/l","Test":"TestL"}
+{"Action":"pass","Package":"m/l","Test":"TestL","Elapsed":0}
+{"Action":"output","Package":"m/l","Output":"goleak: Errors on successful test run: a goroutine\n"}
+{"Action":"output","Package":"m/l","Output":"exit status 1\n"}
+{"Action":"output","Package":"m/l","Output":"FAIL\tm/l\t0.2s\n"}
+{"Action":"fail","Package":"m/l","Elapsed":0.2}
+`
+
 const broken = `{"ImportPath":"m/b","Action":"build-output","Output":"b.go:1: undefined: x\n"}
 {"ImportPath":"m/b","Action":"build-fail"}
 {"Action":"output","Package":"m/b","Output":"FAIL\tm/b [build failed]\n"}
@@ -58,8 +80,10 @@ func TestResultsPrintWhatGoTestPrintsAndTheSummary(t *testing.T) {
 	}{
 		{"passing", passing, []string{"ok  \tm/a\t0.2s\n", "1 tests passed, 0 failed, 0 skipped; 1 packages ok", "0.1s m/a TestA\n", "\nPASS\n"}, "chatter", false},
 		{"skipping", skipping, []string{"ok  \tm/s", "SKIPPED m/s TestS: s_test.go:1: no server, start one"}, "RUN", false},
-		{"failing", failing, []string{"f_test.go:1: got 1", "--- FAIL: TestF", "FAILED m/f", "\nFAIL\n"}, "RUN", true},
-		{"crashing", crashing, []string{"panic: test timed out", "FAILED m/c"}, "PASS", true},
+		{"failing", failing, []string{"f_test.go:1: got 1", "--- FAIL: TestF", "FAILED m/f TestF\n    f_test.go:1: got 1\n", "FAILED m/f\n", "\nFAIL\n"}, "RUN", true},
+		{"crashing", crashing, []string{"panic: test timed out", "FAILED m/c TestC\n    panic: test timed out\n", "FAILED m/c\n"}, "PASS", true},
+		{"failing below", failingBelow, []string{"FAILED m/g TestG/sub\n    g_test.go:2: got 2\n    g_test.go:3: got 3\nFAILED m/g\n"}, "FAILED m/g TestG\n", true},
+		{"leaking", leaking, []string{"FAILED m/l\n    goleak: Errors on successful test run: a goroutine\nFAILED m/l\n"}, "PASS", true},
 		{"broken", broken, []string{"undefined: x", "[build failed]", "FAILED m/b"}, "PASS", true},
 		{"noise", "not json\n" + passing, []string{"not json\n", "\nPASS\n"}, "chatter", false},
 	}
@@ -83,6 +107,14 @@ func TestResultsPrintWhatGoTestPrintsAndTheSummary(t *testing.T) {
 				t.Errorf("failed: %v, want %v", r.failed(), test.failed)
 			}
 		})
+	}
+}
+
+func TestRaceOptions(t *testing.T) {
+	for given, want := range map[string]string{"": "atexit_sleep_ms=0", "halt_on_error=1": "halt_on_error=1 atexit_sleep_ms=0", "atexit_sleep_ms=5": "atexit_sleep_ms=5"} {
+		if got := raceOptions(given); got != want {
+			t.Errorf("%q: %q, want %q", given, got, want)
+		}
 	}
 }
 
