@@ -58,8 +58,14 @@ func (i *importer) do(ctx context.Context) (err error) {
 		return err
 	}
 	defer into.close()
-	if err := i.settled(ctx); err != nil {
+	settled, err := i.settles()
+	if err != nil {
 		return err
+	}
+	for range 2 { // what waited in a list at the first time was taken meanwhile
+		if err := settled(ctx); err != nil {
+			return fmt.Errorf("nothing was imported: %w", err)
+		}
 	}
 	client, err := mongo.Connect(ctx, i.raw.URI, "sluice archive import")
 	if err != nil {
@@ -72,7 +78,7 @@ func (i *importer) do(ctx context.Context) (err error) {
 		return err
 	}
 	bar := newProgress("importing", i.env.stderr, i.log)
-	err = i.all(ctx, db, names, into, result, func() error { return checkpoint.Save(result, true) }, bar)
+	err = i.all(ctx, db, names, into, result, settled, func() error { return checkpoint.Save(result, true) }, bar)
 	bar.end()
 	if err != nil {
 		err = fmt.Errorf("the import is not done, go on with --resume: %w", err)
@@ -109,27 +115,25 @@ func (i *importer) begin() (*archivesource.Checkpoint, *importResult, error) {
 	return c, r, nil
 }
 
-// settled waits until the archive's own sink has got all that was taken from Redis: documents of records that are still on their
-// way to the archive are not to be taken for ones that it lacks. It looks twice, since what waits in a list is taken meanwhile.
-func (i *importer) settled(ctx context.Context) error {
+// settles is what waits until the archive's own sink has got all that was taken from Redis: documents of records that are still on
+// their way to the archive are not to be taken for ones that it lacks.
+func (i *importer) settles() (func(context.Context) error, error) {
 	sources, err := onlookingSources(i.cfg, i.log)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d, patience := &debts{sources: sources, sink: i.archive}, i.o.timeout
-	for range 2 {
+	d := &debts{sources: sources, sink: i.archive}
+	return func(ctx context.Context) error {
+		patience := i.o.timeout
 		taken, err := d.taken(ctx)
 		if err != nil {
 			return err
 		}
-		if err := d.await(ctx, taken, &patience); err != nil {
-			return fmt.Errorf("nothing was imported: %w", err)
-		}
-	}
-	return nil
+		return d.await(ctx, taken, &patience)
+	}, nil
 }
 
-func (i *importer) all(ctx context.Context, db *driver.Database, names []string, into *openArchive, result *importResult, save func() error, bar *progress) error {
+func (i *importer) all(ctx context.Context, db *driver.Database, names []string, into *openArchive, result *importResult, settled func(context.Context) error, save func() error, bar *progress) error {
 	var done, expected int64
 	for _, name := range names {
 		n, err := db.Collection(name).EstimatedDocumentCount(ctx)
@@ -158,7 +162,7 @@ func (i *importer) all(ctx context.Context, db *driver.Database, names []string,
 		err := mongoimport.Run(ctx, mongoimport.Options{
 			Collection: db.Collection(name), Before: i.before, Store: into.Store, Layout: layout, Shape: shape,
 			Takes: func(r *record.Record) bool { return takes.Passes(r) }, MaxBytes: maxBytes, Dir: filepath.Join(i.stateDir(), "import"),
-			Rate: i.rate, Log: i.log, Saved: func(*mongoimport.Place) error { return save() },
+			Rate: i.rate, Log: i.log, Settled: settled, Saved: func(*mongoimport.Place) error { return save() },
 			Moved: func(n int64) {
 				if done += n; bar.due() {
 					bar.at(uint64(done), uint64(max(done, expected)), name)

@@ -73,7 +73,7 @@ func newEngine(ctx context.Context, cfg *config.Config, log *slog.Logger, opt en
 	}
 	e.sources, err = newSources(cfg, redislist.Deps{
 		Token: e.state.Token, Home: e.state.Home, Log: log, BatchRecords: cfg.Pipeline.Batch.Records,
-		WentBack: e.wentBack, Sinks: sortedKeys(cfg.Sinks),
+		WentBack: e.wentBack, Sinks: sortedKeys(cfg.Sinks), Alone: opt.once,
 	}, e.alarm)
 	return e, err
 }

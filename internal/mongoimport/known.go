@@ -44,6 +44,49 @@ func newKnown(s archive.Store, prefix string) *known {
 	return &known{store: s, prefix: prefix, hours: map[time.Time]*knownHour{}, objects: map[string]*knownObject{}}
 }
 
+// asked is what the archive did not have when it was listed.
+type asked struct {
+	hour time.Time
+	ids  []record.ID // sorted
+	of   []*archive.Manifest
+}
+
+// came tells whether the archive has got any of them since.
+func (k *known) came(ctx context.Context, before []asked) (bool, error) {
+	clear(k.hours)
+	for _, a := range before {
+		ms, err := k.list(ctx, a.hour)
+		if err != nil {
+			return false, err
+		}
+		for _, m := range ms {
+			if slices.ContainsFunc(a.of, func(o *archive.Manifest) bool { return o.Key == m.Key }) || !mayHave(m, a.ids[0], a.ids[len(a.ids)-1]) {
+				continue
+			}
+			any, err := k.has(ctx, m, a.ids)
+			if any || err != nil {
+				return any, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// has tells whether an object has any of the IDs, which are sorted.
+func (k *known) has(ctx context.Context, m *archive.Manifest, ids []record.ID) (any bool, err error) {
+	o, err := k.read(ctx, m, ids[0])
+	if errors.Is(err, archive.ErrNotFound) {
+		return true, nil // joined since it was listed: it is looked at anew
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(ids, func(id record.ID) bool {
+		_, ok := slices.BinarySearchFunc(o.ids, id, compareIDs)
+		return ok
+	}), nil
+}
+
 // among are those of the IDs, sorted and all of one hour of the records' time, that the archive has.
 func (k *known) among(ctx context.Context, hour time.Time, ids []record.ID) (map[record.ID]bool, error) {
 	found := map[record.ID]bool{}

@@ -30,7 +30,10 @@ type Options struct {
 	Rate       float64 // documents a second; 0: as fast as it goes
 	Moved      func(documents int64)
 	Saved      func(*Place) error // called when all up to a place is durable
-	Log        *slog.Logger
+	// Settled returns when the archive's own sink has got what was taken from the sources by now. It is called before rows are written
+	// that the archive did not have: of a document that a pump stored while it was imported, the record may have been on its way there.
+	Settled func(context.Context) error
+	Log     *slog.Logger
 }
 
 // Place is how far the import of a collection is, and what it did so far.
@@ -62,6 +65,7 @@ type importing struct {
 	masker *record.Masker
 	known  *known
 	into   *archive.Importer
+	asked  []asked // what was gathered since the last flush
 	extra  map[string]bool
 	pace   pace.Pacer
 }
@@ -72,12 +76,8 @@ func Run(ctx context.Context, o Options, at *Place) (err error) {
 	place := o.Collection.Database().Name() + "." + o.Collection.Name()
 	i := &importing{o: o, at: at, known: newKnown(o.Store, o.Layout.Prefix), extra: map[string]bool{}, pace: pace.Pacer{Rate: o.Rate},
 		stream: pipeline.StreamID{Source: Source, List: place, Lineage: archive.ImportLineage(place)}}
-	if at.After != "" {
-		after, err := record.ParseID(at.After)
-		if err != nil {
-			return err
-		}
-		i.after = &after
+	if err := i.goTo(at); err != nil {
+		return err
 	}
 	rules := make([]record.MaskRule, len(o.Shape.Masks))
 	for n, m := range o.Shape.Masks {
@@ -94,6 +94,31 @@ func Run(ctx context.Context, o Options, at *Place) (err error) {
 	return i.run(ctx)
 }
 
+// goTo goes to where an import was.
+func (i *importing) goTo(at *Place) error {
+	i.after, i.asked = nil, nil
+	if at.After == "" {
+		return nil
+	}
+	after, err := record.ParseID(at.After)
+	if err != nil {
+		return err
+	}
+	i.after = &after
+	return nil
+}
+
+// overtaken tells whether the archive has got any of what was gathered, once it has all that was on its way when that was read.
+func (i *importing) overtaken(ctx context.Context) (bool, error) {
+	if i.into.Bytes() == 0 {
+		return false, nil
+	}
+	if err := i.o.Settled(ctx); err != nil {
+		return false, err
+	}
+	return i.known.came(ctx, i.asked)
+}
+
 func (i *importing) run(ctx context.Context) error {
 	limit := pageDocuments
 	if i.o.Rate > 0 {
@@ -108,6 +133,20 @@ func (i *importing) run(ctx context.Context) error {
 		if n > 0 && i.into.Bytes() < i.o.MaxBytes {
 			continue
 		}
+		late, err := i.overtaken(ctx)
+		if err != nil {
+			return err
+		}
+		if late { // all of it once more, without what came
+			i.o.Log.Info("records that were to be imported came into the archive from Redis meanwhile: they are looked at again", "collection", i.stream.List)
+			i.into.Close()
+			now = *i.at
+			if err := i.goTo(i.at); err != nil {
+				return err
+			}
+			continue
+		}
+		i.asked = nil
 		made, err := i.into.Flush(ctx)
 		if err != nil {
 			return err
@@ -176,6 +215,10 @@ func (i *importing) there(ctx context.Context, docs []Decoded) (map[record.ID]bo
 			return nil, err
 		}
 		maps.Copy(all, found)
+		lacks := slices.DeleteFunc(hours[h], func(id record.ID) bool { return found[id] })
+		if len(lacks) > 0 {
+			i.asked = append(i.asked, asked{h, lacks, i.known.hours[h].manifests})
+		}
 	}
 	return all, nil
 }

@@ -1,9 +1,13 @@
 package mongoimport
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -96,7 +100,7 @@ func TestRun(t *testing.T) {
 		Shape: pipeline.RecordShape{Region: "eu", DropBodies: true, Masks: []pipeline.Mask{{Field: "api_key", Action: "hash"}},
 			Accept: pipeline.Accept{Past: 100 * 24 * time.Hour, Future: time.Hour}},
 		Takes: func(r *record.Record) bool { return r.OrgID != "org1" }, Rate: 1e9, Log: slog.New(slog.DiscardHandler),
-		Moved: func(int64) {}, Saved: func(*Place) error { saved++; return nil }}
+		Moved: func(int64) {}, Settled: func(context.Context) error { return nil }, Saved: func(*Place) error { saved++; return nil }}
 	var at Place
 	if err := Run(t.Context(), o, &at); err != nil {
 		t.Fatal(err)
@@ -145,8 +149,82 @@ func TestRunHoldsItsRate(t *testing.T) {
 	began := time.Now()
 	err = Run(t.Context(), Options{Collection: c, Before: noon.Add(24 * time.Hour), Store: s, Layout: archive.Layout{Compression: archive.None}, MaxBytes: 1 << 20,
 		Dir: t.TempDir(), Shape: pipeline.RecordShape{Accept: pipeline.Accept{Past: time.Hour, Future: time.Hour}}, Takes: func(*record.Record) bool { return true },
-		Rate: 20, Log: slog.New(slog.DiscardHandler), Moved: func(int64) {}, Saved: func(*Place) error { return nil }}, &Place{})
+		Rate: 20, Log: slog.New(slog.DiscardHandler), Moved: func(int64) {}, Settled: func(context.Context) error { return nil }, Saved: func(*Place) error { return nil }}, &Place{})
 	if took := time.Since(began); err != nil || took < time.Second || len(rows(t, s)) != 40 {
 		t.Errorf("it took %s, %v", took, err)
+	}
+}
+
+// TestRunBesideAPump: a list that is a day old is handed over while its documents are imported. A pump of ours has stored them, and archives
+// them a little later: each comes into the archive once, and what only lies in MongoDB does as well.
+func TestRunBesideAPump(t *testing.T) {
+	c := collection(t)
+	s, err := dirstore.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []any
+	var ours []record.ID
+	for n := range 40 {
+		d := document(n, 0)
+		docs = append(docs, d)
+		if n%4 == 0 { // a pump's
+			ours = append(ours, record.ID(d[0].Value.(primitive.ObjectID)))
+		}
+	}
+	if _, err := c.InsertMany(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	o := Options{Collection: c, Before: noon.Add(24 * time.Hour), Store: s, Layout: archive.Layout{Compression: archive.Zstd}, MaxBytes: 1 << 20, Dir: t.TempDir(),
+		Shape: pipeline.RecordShape{Region: "eu", Accept: pipeline.Accept{Past: time.Hour, Future: time.Hour}},
+		Takes: func(*record.Record) bool { return true }, Log: slog.New(slog.DiscardHandler), Moved: func(int64) {}, Saved: func(*Place) error { return nil },
+		Settled: func(ctx context.Context) error {
+			if asked++; asked == 1 { // the archive's own sink ends its object
+				own := store(t, "0123456789abcdef0123456789abcdef", ours, len(ours))
+				for info, err := range own.List(ctx, "") {
+					if err != nil {
+						return err
+					}
+					copyObject(t, own, s, info.Key)
+				}
+			}
+			return nil
+		}}
+	var at Place
+	if err := Run(t.Context(), o, &at); err != nil {
+		t.Fatal(err)
+	}
+	if at.Archived != 30 || at.There != 10 || at.Documents != 40 || asked < 2 {
+		t.Errorf("%+v, asked %d times", at, asked)
+	}
+	seen := map[record.ID]int{}
+	for _, r := range rows(t, s) {
+		seen[r.ID]++
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("record %s is there %d times", id, n)
+		}
+	}
+	if len(seen) != len(docs) {
+		t.Errorf("%d records, want %d", len(seen), len(docs))
+	}
+}
+
+func copyObject(t *testing.T, from, to archive.Store, key string) {
+	t.Helper()
+	body, err := from.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(data)
+	if _, _, err := to.PutIfAbsent(t.Context(), key, bytes.NewReader(data), int64(len(data)), hex.EncodeToString(sum[:])); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -109,6 +109,11 @@ func (f *follower) note(p *plan, before map[string]pipeline.Position) {
 		f.found[t.place] = t
 	}
 	f.lookForLost(p)
+	for _, t := range p.tasks {
+		for _, m := range t.gone {
+			f.lost(t.place, m)
+		}
+	}
 	for at, h := range f.held {
 		if p.whole && p.covers(at) && f.found[at] == nil && f.busy[at.region] == nil {
 			delete(f.held, at) // it was moved away, or replaced
@@ -128,6 +133,9 @@ func (f *follower) note(p *plan, before map[string]pipeline.Position) {
 			}
 			f.dirty = f.progress.raise(lineage, to) || f.dirty
 		}
+		if !slices.ContainsFunc(p.tasks, func(t *task) bool { return hourKey(t.hour) < f.progress.Since }) {
+			f.dirty = f.progress.widen(f.src.since) || f.dirty
+		}
 		f.swept = f.swept || len(p.tasks) == 0
 	}
 	f.clean = f.swept && len(f.found)+len(f.held)+len(f.busy) == 0 && !f.dirty && !f.saving
@@ -141,14 +149,23 @@ func (f *follower) lookForLost(p *plan) {
 		}
 		delete(f.gone, at)
 		for _, m := range ms {
-			if t := f.found[at]; t != nil && slices.ContainsFunc(t.objects, func(o *format.Manifest) bool { return o.Key == m.Key }) {
-				continue
+			if t := f.found[at]; t == nil || !slices.ContainsFunc(t.objects, func(o *format.Manifest) bool { return holds(o, m) }) {
+				f.lost(at, m)
 			}
-			f.progress.region(at.region).Lost += uint64(m.Records)
-			f.dirty = true
-			f.src.alarm(at, fmt.Errorf("%s was deleted before it was followed: up to %d records are lost here", m.Key, m.Records))
 		}
 	}
+}
+
+// holds tells whether an object is another, or stands for it.
+func holds(o, other *format.Manifest) bool {
+	return o.Key == other.Key || slices.Contains(o.Replaces, other.Name())
+}
+
+// lost books an object that was deleted before it was followed. The lock is held.
+func (f *follower) lost(at place, m *format.Manifest) {
+	f.progress.region(at.region).Lost += uint64(m.Records)
+	f.dirty = true
+	f.src.alarm(at, fmt.Errorf("%s was deleted before it was followed: up to %d records are lost here", m.Key, m.Records))
 }
 
 func (f *follower) unswept() bool {

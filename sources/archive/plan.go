@@ -27,6 +27,7 @@ func (p place) String() string { return p.region + " " + p.hour.Format("2006-01-
 type task struct {
 	place
 	objects  []*format.Manifest
+	gone     []*format.Manifest           // that were there when the bounds were taken, and are not any more
 	from, to map[string]pipeline.Position // by lineage
 	modified time.Time                    // of the first of the objects to be stored
 	latest   time.Time                    // and of the last
@@ -169,6 +170,11 @@ func (f *follower) lookAt(ctx context.Context, at place, p *plan) error {
 		return nil
 	}
 	t.take(&second)
+	for _, m := range first.Manifests {
+		if slices.ContainsFunc(m.Positions, t.wants) && !slices.ContainsFunc(slices.Concat(second.Manifests, second.Replaced), func(o *format.Manifest) bool { return holds(o, m) }) {
+			t.gone = append(t.gone, m)
+		}
+	}
 	for lineage, from := range t.from {
 		if low, ok := p.low[lineage]; !ok || from.Compare(low) < 0 {
 			p.low[lineage] = from
@@ -197,6 +203,9 @@ func (t *task) take(h *format.Hour) {
 		if at.After(t.latest) {
 			t.latest = at
 		}
+	}
+	if len(t.objects) == 0 { // all of them were deleted meanwhile
+		t.modified, t.latest = time.Now(), time.Now()
 	}
 	slices.SortFunc(t.objects, func(a, b *format.Manifest) int {
 		return cmp.Or(cmp.Compare(a.Positions[0].Lineage, b.Positions[0].Lineage), cmp.Compare(a.Positions[0].From, b.Positions[0].From),

@@ -18,6 +18,7 @@ type progress struct {
 	Version  int               `json:"v"`
 	Owner    string            `json:"owner,omitempty"` // who follows; empty: nobody does
 	Written  time.Time         `json:"written"`         // by the owner's clock, for who looks
+	Since    int64             `json:"since,omitempty"` // hours since 1970: of those before it no Base tells, since they were not followed
 	Lineages map[string]passed `json:"lineages"`
 	Regions  map[string]*books `json:"regions"`
 }
@@ -99,8 +100,35 @@ func hourKey(t time.Time) int64 { return t.Unix() / 3600 }
 
 // at is up to where a lineage's rows of an hour were delivered.
 func (p *progress) at(lineage string, hour time.Time) pipeline.Position {
-	l := p.Lineages[lineage]
-	return latest(parsed(l.Base), parsed(l.Hours[hourKey(hour)]))
+	l, key := p.Lineages[lineage], hourKey(hour)
+	if key < p.Since {
+		return parsed(l.Hours[key])
+	}
+	return latest(parsed(l.Base), parsed(l.Hours[key]))
+}
+
+// from takes note of the first hour that is followed from now on. If it is later than that of before, hours are left out, and
+// nothing is known of them when they are followed again.
+func (p *progress) from(since time.Time) { p.Since = max(p.Since, hourKey(since)) }
+
+// widen notes that hours before those that were followed until now are, as far as the others.
+func (p *progress) widen(since time.Time) (changed bool) {
+	to := max(0, hourKey(since))
+	if to >= p.Since {
+		return false
+	}
+	p.Since = to
+	for name, l := range p.Lineages {
+		p.tidy(&l)
+		p.Lineages[name] = l
+	}
+	return true
+}
+
+// tidy drops the positions of hours that say no more than the base.
+func (p *progress) tidy(l *passed) {
+	base := parsed(l.Base)
+	maps.DeleteFunc(l.Hours, func(hour int64, at string) bool { return hour >= p.Since && parsed(at).Compare(base) <= 0 })
 }
 
 // parsed reads what check has looked at.
@@ -136,7 +164,7 @@ func (p *progress) raise(lineage string, to pipeline.Position) (changed bool) {
 		return false
 	}
 	l.Base = to.String()
-	maps.DeleteFunc(l.Hours, func(_ int64, at string) bool { return parsed(at).Compare(to) <= 0 })
+	p.tidy(&l)
 	p.Lineages[lineage] = l
 	return true
 }

@@ -119,6 +119,7 @@ func (s *Source) session(ctx context.Context, drain pipeline.Drain) (ok bool, er
 	if err != nil {
 		return false, err
 	}
+	p.from(s.since)
 	s.log.Info("the archive is ours to follow", "archive", s.cfg.Where(), "follower", s.cfg.Follower, "lineages", len(p.Lineages))
 	f := &follower{src: s, store: newKnownStore(format.NewIndexed(stores.archive, s.cfg.Prefix, false)), book: book, drain: drain, wake: make(chan struct{}, 1),
 		progress: p, busy: map[string]*task{}, owes: map[string]pipeline.Owed{}, held: map[place]held{}, found: map[place]*task{},

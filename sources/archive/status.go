@@ -99,6 +99,7 @@ func (s *Source) Lags(ctx context.Context) (lags []Lag, last time.Time, err erro
 	if p.Owner != "" {
 		last = p.Written
 	}
+	p.from(s.since)
 	f := &follower{src: s, store: format.NewIndexed(stores.archive, s.cfg.Prefix, false), progress: p, seen: map[place]uint64{}, high: map[string]pipeline.Position{}}
 	found, err := f.look(ctx, false)
 	if err != nil {

@@ -21,7 +21,7 @@ func (se *session) pumpsKey() string { return se.slots[0].list.registry() + ":pu
 
 // shares tells whether lists may move to other pumps: not while they feed stores of this machine alone.
 func (se *session) shares() bool {
-	return !se.src.cfg.Embedded && len(se.slots) > 1 && !se.drain.Owes(pipeline.Analytics).Local
+	return !se.src.deps.Alone && !se.src.cfg.Embedded && len(se.slots) > 1 && !se.drain.Owes(pipeline.Analytics).Local
 }
 
 // share says that this pump lives, counts the others, and gives back what it has beyond its part. Nobody else works on the slots

@@ -95,3 +95,26 @@ func TestTenPumpsShareTheLists(t *testing.T) {
 	})
 	t.Logf("taken over after %s, the lease is %s", took.Round(10*time.Millisecond), lease)
 }
+
+// TestAPumpThatEndsByItselfTakesAllThatIsFree: a run that ends when nothing is left waits for no part of pumps that died a moment ago, and
+// takes no lists from those that live.
+func TestAPumpThatEndsByItselfTakesAllThatIsFree(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	r := dialRedis(t, srv.Addr)
+	all := lists("analytics-", false)
+	for _, l := range all[:4] {
+		r.push(l.name, 0, 50)
+	}
+	pumps := all[0].registry() + ":pumps"
+	r.do("HSET", pumps, "dead", fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()))
+	cfg := testConfig(srv.Addr)
+	cfg.Uptime, cfg.Claim.Lease = false, units.Duration(time.Minute)
+	s := newSource(t, cfg, tokenA)
+	s.deps.Alone = true
+	d := newDrain("x")
+	run(t, s, d)
+	eventually(t, "it has all lists", func() bool { return len(d.gained) == 4 })
+	if n := r.int("HEXISTS", pumps, tokenA); n != 0 {
+		t.Error("others would leave it lists")
+	}
+}

@@ -30,6 +30,7 @@ type Deps struct {
 	BatchRecords int      // a claim at least this long is followed by the next at once; 0: 5000
 	Sinks        []string // names of the sinks, for the lists of their retried dead letters
 	MaxElement   int64    // longer elements are cut; 0: 32 MiB
+	Alone        bool     // takes every list that is free, and none of other pumps: for a process that ends when nothing is left
 	// WentBack, if not nil, is told that a list's history went back: claims are gone or undone. It must not block.
 	WentBack func(WentBack)
 }
