@@ -221,11 +221,14 @@ func (se *session) scan(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := se.share(ctx); err != nil {
-		return err
-	}
 	probes, err := se.probe(ctx)
 	if err != nil {
+		return err
+	}
+	for i, sl := range se.slots {
+		sl.waiting = probes[i].len
+	}
+	if err := se.share(ctx); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -251,7 +254,6 @@ func (se *session) visit(ctx context.Context, sl *slot, p probe) error {
 
 // attend leases, renews and claims as it is due.
 func (se *session) attend(ctx context.Context, sl *slot, p probe) error {
-	sl.waiting = p.len
 	if p.kind != "none" && p.kind != "list" {
 		se.src.say("type "+sl.list.name, "a key has the name of a list and is none: it is left alone", "key", sl.list.name, "type", p.kind)
 		p.len, sl.waiting = 0, 0
