@@ -39,7 +39,7 @@ type history struct {
 }
 
 var histories = []history{filesHistory, takeOverHistory, storesHistory, kafkaHistory, workerHistory, adoptHistory, spoolHistory, bucketHistory,
-	lettersHistory, lettersInBucketHistory, releaseHistory, suspectHistory, replayHistory, copyHistory, eraseHistory, followHistory, retainHistory, retainFilesHistory}
+	lettersHistory, lettersInBucketHistory, workerLettersHistory, releaseHistory, suspectHistory, replayHistory, copyHistory, eraseHistory, followHistory, retainHistory, retainFilesHistory}
 
 // chosen are the histories that the flags ask for.
 func chosen(t *testing.T) []history {

@@ -65,6 +65,47 @@ var workerHistory = history{
 	},
 }
 
+// workerLettersHistory puts the dead letters of a worker back, twice where a retry died.
+var workerLettersHistory = history{
+	name: "worker-letters",
+	not:  []string{"redis/renew", "state/", "mongo-raw/", "kafka/produce", "kafka/commit"},
+	make: func(c *crasher) {
+		c.broker, c.topic = testenv.Kafka(c.t), "sluice-"+c.unique()
+		c.withRaw().withBus(c.broker, c.broker, c.topic, 1)
+		c.config = strings.Replace(c.config, "session_timeout: 6s", "session_timeout: 1s", 1)
+		c.files["edge"], c.files["worker"] = c.ownState("edge"), c.ownState("worker")
+		c.files["per org"] = c.file(func(s string) string { // a layout that does not take every organisation
+			return strings.NewReplacer("capped_size: 1GiB", "layout: per-org", c.dir+"/state}", c.dir+"/worker}").Replace(s)
+		})
+	},
+	round: func(c *crasher) {
+		c.push(msgpackList+"_0", hostile(c.next), hostile(c.next+1))
+		c.next += 2
+		c.taken += 2
+		c.asRole("edge")
+		if !c.run("run", "--once", "--role", "worker", "--config", c.files["per org"]) {
+			c.once(c.files["per org"], 0, "--role", "worker")
+		}
+		if !c.run("deadletters", "retry", "--all", "--config", c.files["worker"]) {
+			c.once(c.files["worker"], 0, "--role", "worker") // what is in the topic already is drained before the rest follows
+			c.run("deadletters", "retry", "--all", "--config", c.files["worker"])
+		}
+		c.once(c.files["worker"], 0, "--role", "worker")
+	},
+	judge: func(c *crasher) {
+		a := c.roleAudit(c.files["worker"], "worker")
+		raw := a.Sinks["raw"]
+		if !a.Balanced || raw.Effective != c.taken || raw.DeadLetters != c.taken || raw.Pending != 0 {
+			c.t.Errorf("ledger: taken %d, raw %+v, want %d letters that went in again", a.Taken, raw, c.taken)
+		}
+		wantIDs(c.t, "raw", c.expect().wanted(inRaw), c.rawIDs())
+		if l := c.letters(c.files["worker"]); len(l) != 0 {
+			c.t.Errorf("letters that were retried are still listed: %+v", l)
+		}
+		c.wantRedisEmpty()
+	},
+}
+
 // asRole drains what is there in one role.
 func (c *crasher) asRole(role string) bool {
 	c.t.Helper()

@@ -215,8 +215,9 @@ func lettersRetry(e *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "retry [ID...]",
 		Short: "Puts dead letters back, into a list of their own",
-		Long: `A letter goes back into Redis, into a list of its own, and is drained from there to the sink that refused it (or to
-all, when it did not decode). It is listed no more; if it fails again it becomes a new dead letter.`,
+		Long: `A letter goes back into Redis, into a list of its own (a worker's: into a topic of its own), and is drained from
+there to the sink that refused it (or to all, when it did not decode). It is listed no more; if it fails again it becomes a
+new dead letter.`,
 		Example: "  sluice deadletters retry 6923f0a2\n  sluice deadletters retry --all",
 	}
 	c.Flags().BoolVar(&all, "all", false, "every dead letter")

@@ -104,7 +104,7 @@ func releasePartition(ctx context.Context, sources []source, list, sink string) 
 	var errs []error
 	for _, s := range sources {
 		k, ok := s.(topicSource)
-		if !ok || !strings.HasPrefix(list, k.Topic()+"/") {
+		if !ok || !k.has(list) {
 			continue
 		}
 		r, err := k.Release(ctx, list)

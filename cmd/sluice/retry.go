@@ -14,6 +14,7 @@ import (
 	"sluice/internal/record"
 	"sluice/internal/statedir"
 	"sluice/internal/units"
+	"sluice/sources/kafka"
 	"sluice/sources/redislist"
 )
 
@@ -41,13 +42,14 @@ func (e *environment) retryLetters(ctx context.Context, ids []string, out *outpu
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	err = r.chosen(ctx, readable(log, box.Each), ids)
 	retried := struct {
 		Retried int `json:"retried"`
 		Chosen  int `json:"chosen"`
 	}{r.done, r.taken}
 	return errors.Join(err, out.print(e.stdout, retried, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%d of %d dead letters went back into Redis\n", r.done, r.taken)
+		_, err := fmt.Fprintf(w, "%d of %d dead letters went back\n", r.done, r.taken)
 		return err
 	}))
 }
@@ -55,6 +57,9 @@ func (e *environment) retryLetters(ctx context.Context, ids []string, out *outpu
 // retrier puts letters back, some hundreds at a time: what it holds is bounded however many there are.
 type retrier struct {
 	sources map[string]*redislist.Source
+	topics  map[string]*kafka.Source
+	open    map[string]*kafka.Retrier // by source, once it was used
+	sinks   map[string]config.Sink
 	box     letterBox
 	keep    time.Duration // how long Redis remembers what went in
 	swept   map[retryTo]bool
@@ -67,7 +72,7 @@ type retrier struct {
 	failed      int
 }
 
-// retryTo is a list of a source that letters go into.
+// retryTo is a list of a source that letters go into, or the topic beside that of a worker's source, which has no lists.
 type retryTo struct {
 	source string
 	list   redislist.RetryList
@@ -94,11 +99,22 @@ func newRetrier(cfg *config.Config, log *slog.Logger, box letterBox) (*retrier, 
 	if err != nil {
 		return nil, err
 	}
-	r := &retrier{sources: map[string]*redislist.Source{}, box: box, keep: retryMemory(cfg), swept: map[retryTo]bool{}, waiting: map[retryTo][]waitingLetter{}}
+	r := &retrier{sources: map[string]*redislist.Source{}, topics: map[string]*kafka.Source{}, open: map[string]*kafka.Retrier{}, sinks: cfg.Sinks, box: box, keep: retryMemory(cfg), swept: map[retryTo]bool{}, waiting: map[retryTo][]waitingLetter{}}
 	for _, s := range ofRedis(sources) {
 		r.sources[s.Name()] = s
 	}
+	for _, s := range sources {
+		if k, ok := s.(topicSource); ok {
+			r.topics[s.Name()] = k.Source
+		}
+	}
 	return r, nil
+}
+
+func (r *retrier) close() {
+	for _, k := range r.open {
+		k.Close()
+	}
 }
 
 // chosen retries the letters with the IDs, or all without any; one that cannot go back holds up none behind it.
@@ -149,8 +165,15 @@ func (r *retrier) add(l *pipeline.Letter) error {
 	if int64(len(l.Bytes)) != l.Length {
 		return fmt.Errorf("only %d of its %d bytes were kept", len(l.Bytes), l.Length)
 	}
+	if _, ok := r.topics[l.Source]; ok {
+		if _, ok := r.sinks[l.Sink]; !ok && l.Sink != pipeline.EverySink {
+			return fmt.Errorf("sink %s is not configured any more", l.Sink)
+		}
+		r.wait(retryTo{source: l.Source}, waitingLetter{letter: l})
+		return nil
+	}
 	if _, ok := r.sources[l.Source]; !ok {
-		return fmt.Errorf("source %s is not a Redis that is configured: a worker's dead letters cannot go back; see sluice deadletters export", l.Source)
+		return fmt.Errorf("source %s is no Redis and no topic that is configured: rows that were followed in an archive go in again with sluice replay; see sluice deadletters export", l.Source)
 	}
 	at, err := pipeline.ParsePosition(l.Position)
 	if err != nil {
@@ -166,9 +189,13 @@ func (r *retrier) add(l *pipeline.Letter) error {
 	if l.Sink == pipeline.EverySink {
 		to.list.Sink = ""
 	}
-	r.waiting[to] = append(r.waiting[to], waitingLetter{l, redislist.Retry{Lineage: l.Lineage, Position: at, Of: l.Sink, Payload: l.Bytes}})
-	r.count, r.size = r.count+1, r.size+l.Length
+	r.wait(to, waitingLetter{l, redislist.Retry{Lineage: l.Lineage, Position: at, Of: l.Sink, Payload: l.Bytes}})
 	return nil
+}
+
+func (r *retrier) wait(to retryTo, w waitingLetter) {
+	r.waiting[to] = append(r.waiting[to], w)
+	r.count, r.size = r.count+1, r.size+w.letter.Length
 }
 
 // flush puts back what waits.
@@ -192,6 +219,12 @@ func (r *retrier) push(ctx context.Context, to retryTo, batch []waitingLetter) e
 	for i := range batch {
 		letters[i], again[i] = batch[i].letter, batch[i].again
 	}
+	if k, ok := r.topics[to.source]; ok {
+		if err := r.send(ctx, k, letters); err != nil {
+			return err
+		}
+		return r.box.MarkRetried(ctx, letters)
+	}
 	forget := r.keep
 	if r.swept[to] {
 		forget = 0
@@ -202,3 +235,21 @@ func (r *retrier) push(ctx context.Context, to retryTo, batch []waitingLetter) e
 	r.swept[to] = true
 	return r.box.MarkRetried(ctx, letters)
 }
+
+// send puts letters into the topic beside that of their source.
+func (r *retrier) send(ctx context.Context, k *kafka.Source, letters []*pipeline.Letter) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	to := r.open[k.Name()]
+	if to == nil {
+		var err error
+		if to, err = k.Retrier(ctx, r.keep); err != nil {
+			return err
+		}
+		r.open[k.Name()] = to
+	}
+	return to.Put(ctx, letters)
+}
+
+// sendTime bounds what one batch of letters takes, the reading of what went in before included.
+const sendTime = 5 * time.Minute

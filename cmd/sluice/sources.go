@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"sluice/internal/config"
 	"sluice/internal/pipeline"
@@ -38,9 +37,7 @@ func newSources(cfg *config.Config, deps redislist.Deps, alarm func(string)) ([]
 		case redislist.Config:
 			s, err = redislist.New(name, settings, deps)
 		case kafka.Config:
-			var k *kafka.Source
-			k, err = kafka.New(name, settings, kafka.Deps{Log: deps.Log, BatchRecords: deps.BatchRecords, Alarm: alarm})
-			s = topicSource{k}
+			s, err = newTopicSource(name, settings, kafka.Deps{Log: deps.Log, BatchRecords: deps.BatchRecords, Alarm: alarm})
 		case archive.Config:
 			var a *archive.Source
 			a, err = archive.New(name, settings, archive.Deps{Log: deps.Log, Token: deps.Token, Sinks: followingSinks(cfg), Sums: summingSinks(cfg), Alarm: alarm})
@@ -70,51 +67,4 @@ func ofRedis(sources []source) (out []*redislist.Source) {
 		}
 	}
 	return out
-}
-
-// topicSource shows a topic's partitions as lists.
-type topicSource struct{ *kafka.Source }
-
-// Audit implements source.
-func (s topicSource) Audit(ctx context.Context) ([]redislist.ListAudit, error) {
-	partitions, err := s.Source.Audit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]redislist.ListAudit, len(partitions))
-	for i, p := range partitions {
-		l := redislist.ListAudit{List: p.List, Lineage: p.Lineage, Taken: p.Taken, Waiting: p.Waiting, Strange: p.Strange,
-			FieldSize: p.Bytes, Lost: p.Lost, Oldest: p.Oldest, Sinks: map[string]redislist.SinkAudit{}}
-		for name, k := range p.Sinks {
-			l.Sinks[name] = redislist.SinkAudit{Taken: k.Taken, Counts: k.Counts}
-		}
-		for _, c := range p.Claims {
-			l.Claims = append(l.Claims, redislist.ClaimAudit{ID: c.ID.String(), Len: c.Len, Time: c.Time, Owes: c.Owes, Cursors: c.Cursors})
-		}
-		out[i] = l
-	}
-	return out, nil
-}
-
-// Check implements source.
-func (s topicSource) Check(ctx context.Context) (found []redislist.Finding) {
-	partitions, err := s.Source.Audit(ctx)
-	switch {
-	case err != nil:
-		return []redislist.Finding{{Level: redislist.Fail, Text: err.Error(), Cure: "see brokers, tls and sasl, and the rights on topic and group"}}
-	case len(partitions) == 0:
-		return []redislist.Finding{{Level: redislist.Warn, Text: "the topic is not there yet", Cure: "an edge makes it when it starts"}}
-	}
-	var waiting uint64
-	for _, p := range partitions {
-		waiting += p.Waiting
-	}
-	found = append(found, redislist.Finding{Level: redislist.OK,
-		Text: fmt.Sprintf("the topic has %d partitions; the group may be read, and %d messages wait for it", len(partitions), waiting)})
-	i := slices.IndexFunc(partitions, func(p kafka.PartitionAudit) bool { return len(p.Strange) > 0 })
-	if i >= 0 {
-		found = append(found, redislist.Finding{Level: redislist.Fail, Text: partitions[i].List + ": " + partitions[i].Strange[0],
-			Cure: "what is missing is given up with sluice release " + partitions[i].List})
-	}
-	return found
 }

@@ -20,6 +20,8 @@ const (
 	headerNumber      = "sluice-number"      // of the message in (lineage, partition), from 1
 	headerFormat      = "sluice-format"      // of the value: protobuf or json
 	headerRegion      = "sluice-region"
+	headerOnly        = "sluice-only"   // of a dead letter that goes in again: the sink that refused it; empty: all
+	headerLetter      = "sluice-letter" // of a dead letter that goes in again: what tells it from others
 )
 
 // Formats of a message's value.
@@ -37,6 +39,9 @@ type Header struct {
 	Number      uint64
 	Format      string
 	Region      string
+
+	Only   string // sink that alone gets it; empty: all
+	Letter string // identity of a dead letter that goes in again; empty: it is none
 }
 
 // Headers are the message's headers.
@@ -45,7 +50,7 @@ func (h *Header) Headers() []kgo.Header {
 	if h.Predecessor != (pipeline.Position{}) {
 		before = []byte(h.Predecessor.String())
 	}
-	return []kgo.Header{
+	out := []kgo.Header{
 		{Key: headerID, Value: []byte(h.ID.String())},
 		{Key: headerLineage, Value: []byte(h.Lineage)},
 		{Key: headerPosition, Value: []byte(h.Position.String())},
@@ -54,6 +59,10 @@ func (h *Header) Headers() []kgo.Header {
 		{Key: headerFormat, Value: []byte(h.Format)},
 		{Key: headerRegion, Value: []byte(h.Region)},
 	}
+	if h.Letter != "" {
+		out = append(out, kgo.Header{Key: headerOnly, Value: []byte(h.Only)}, kgo.Header{Key: headerLetter, Value: []byte(h.Letter)})
+	}
+	return out
 }
 
 // errForeign says that a message is none of ours.
@@ -84,6 +93,12 @@ func ParseHeader(headers []kgo.Header) (h Header, err error) {
 			h.Format = v
 		case headerRegion:
 			h.Region = v
+		case headerOnly:
+			h.Only = v
+			seen--
+		case headerLetter:
+			h.Letter = v
+			seen--
 		default:
 			seen--
 		}

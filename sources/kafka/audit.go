@@ -50,6 +50,9 @@ func (s *Source) Audit(ctx context.Context) ([]PartitionAudit, error) {
 		out, err = s.audit(ctx, c)
 		return err
 	})
+	if s.retries && isFatal(err) {
+		return nil, nil // without rights on that topic there is nothing in it for this group
+	}
 	return out, err
 }
 
@@ -154,7 +157,7 @@ func (s *Source) Idle(ctx context.Context) (bool, []string, error) {
 	for _, p := range all {
 		switch {
 		case len(p.Claims) == 0 && p.Waiting == 0:
-		case !joined || ours[p.partition]:
+		case !joined || ours[p.partition] || s.retries && len(ours) == 0:
 			return false, nil, nil
 		default:
 			others = append(others, p.List+": another worker has it")

@@ -25,6 +25,7 @@ type follower struct {
 	judge *judge
 	next  int64 // offset to be read next
 
+	only     string // sink that alone gets what is gathered; empty: all
 	gathered []pipeline.Element
 	repeats  []bool
 	bytes    int64
@@ -64,7 +65,7 @@ func (f *follower) reopen(ctx context.Context, c claim) error {
 	for f.next < until {
 		got, err := s.read.fetch(ctx, s.partition, f.next, until, fetchWait)
 		if errors.Is(err, errLogMoved) {
-			f.hold(fmt.Sprintf("offset %d, which is claimed and not settled, is not in the log any more", f.next))
+			f.hold(fmt.Sprintf("offset %d, which is claimed and not settled, is not in the log any more", f.next), s.release())
 		}
 		if err != nil {
 			s.src.say("read "+s.id.List, "a partition cannot be read, trying again", "partition", s.id.List, "err", err)
@@ -104,7 +105,7 @@ func (f *follower) step(ctx context.Context) error {
 	}
 	got, err := s.read.fetch(ctx, s.partition, f.next, 0, wait)
 	if errors.Is(err, errLogMoved) {
-		f.hold(fmt.Sprintf("offset %d is not in the log: it fell to the topic's retention before a worker came, or the topic went back", f.next))
+		f.hold(fmt.Sprintf("offset %d is not in the log: it fell to the topic's retention before a worker came, or the topic went back", f.next), s.release())
 		return sleep(ctx, heldLook)
 	}
 	if err != nil {
@@ -113,6 +114,9 @@ func (f *follower) step(ctx context.Context) error {
 	f.note(got.end)
 	for i := range got.messages {
 		m := &got.messages[i]
+		if err := f.apart(ctx, m); err != nil {
+			return err
+		}
 		v := f.judge.see(m)
 		if v == bus.Gap {
 			return f.gap(ctx, m)
@@ -154,7 +158,7 @@ func (f *follower) room(ctx context.Context) error {
 
 func (f *follower) gather(m *message, repeat bool) {
 	if len(f.gathered) == 0 {
-		f.since, f.oldest = time.Now(), m.time
+		f.since, f.oldest, f.only = time.Now(), m.time, m.header.Only
 	}
 	e := m.element(repeat)
 	f.gathered, f.repeats = append(f.gathered, e), append(f.repeats, repeat)
@@ -179,6 +183,9 @@ func (f *follower) claim(ctx context.Context) error {
 	w := f.cut(now)
 	var made claim
 	owed := f.drain.Owes(pipeline.Analytics)
+	if f.only != "" {
+		owed.Sinks = []string{f.only}
+	}
 	err := s.change(ctx, func(st *state) error {
 		made = *st.add(uint32(len(w.repeats)), now, owed)
 		s.taken += uint64(made.Len)
@@ -221,7 +228,7 @@ func (f *follower) gap(ctx context.Context, m *message) error {
 		return nil
 	}
 	p := f.judge.passed[m.header.Lineage]
-	f.hold(fmt.Sprintf("before offset %d messages %d to %d of list %s are missing", m.offset, p.Number+1, m.header.Number-1, m.header.Lineage))
+	f.hold(fmt.Sprintf("before offset %d messages %d to %d of list %s are missing", m.offset, p.Number+1, m.header.Number-1, m.header.Lineage), f.s.release())
 	return sleep(ctx, heldLook)
 }
 
@@ -249,14 +256,19 @@ func (f *follower) filled(ctx context.Context, held *message) (bool, error) {
 	}
 }
 
-// hold says why nothing goes on; release that it does.
-func (f *follower) hold(why string) {
+// release is how an operator gives up what is missing.
+func (s *stream) release() string {
+	return "it goes on when an edge sends them again, or with sluice release --role worker " + s.id.List
+}
+
+// hold says why nothing goes on, and what cures it; release that it does.
+func (f *follower) hold(why, cure string) {
 	f.s.mu.Lock()
 	before := f.s.held
 	f.s.held = why
 	f.s.mu.Unlock()
 	if before != why {
-		f.s.src.alarm(f.s.id.List, why)
+		f.s.src.alarm(f.s.id.List, why, cure)
 	}
 }
 

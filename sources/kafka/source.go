@@ -31,6 +31,7 @@ type Source struct {
 	deps    Deps
 	log     *slog.Logger
 	stopped atomic.Bool
+	retries bool // of dead letters: the topic need not be there, and a message may be for one sink alone
 
 	mu      sync.Mutex
 	streams []*stream // of the present generation
@@ -70,7 +71,9 @@ const (
 	backoffMin = 200 * time.Millisecond
 	backoffMax = 5 * time.Second
 	joinPause  = time.Second
-	watchEvery = 5 * time.Second // how often it is looked whether the topic has more partitions
+
+	refusedPause = 5 * time.Minute
+	watchEvery   = 5 * time.Second // how often it is looked whether the topic has more partitions
 )
 
 // Run implements pipeline.Source. Like every source it returns an error only for what an operator must cure, and only before
@@ -84,7 +87,17 @@ func (s *Source) Run(ctx context.Context, drain pipeline.Drain) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if class, _ := pipeline.Classify(err); class == pipeline.FatalError && !worked {
+		if errors.Is(err, errNoRetries) {
+			s.setJoined(nil, true, nil)
+			_ = sleep(ctx, watchEvery)
+			continue
+		}
+		switch {
+		case isFatal(err) && s.retries: // what an upgrade may lack stops nothing else
+			s.log.Warn("dead letters that were put back cannot be read", "topic", s.cfg.Topic, "err", err)
+			_ = sleep(ctx, refusedPause)
+			continue
+		case isFatal(err) && !worked:
 			return err
 		}
 		if ok {
@@ -151,6 +164,9 @@ func (s *Source) topicThere(ctx context.Context, c *kgo.Client) error {
 	n, err := partitionsOf(ctx, c, s.cfg.Topic)
 	if err != nil {
 		return err
+	}
+	if n == 0 && s.retries {
+		return errNoRetries
 	}
 	if n == 0 {
 		return fmt.Errorf("topic %s is not there yet: an edge makes it", s.cfg.Topic)
@@ -262,10 +278,9 @@ func (s *Source) say(topic, msg string, args ...any) {
 }
 
 // alarm says that a partition is held.
-func (s *Source) alarm(list, why string) {
-	text := fmt.Sprintf("partition %s is held: %s; it goes on when an edge sends them again, or with sluice release %s", list, why, list)
-	s.log.Error("a partition is held", "partition", list, "why", why, "cure", "sluice release "+list)
+func (s *Source) alarm(list, why, cure string) {
+	s.log.Error("a partition is held", "partition", list, "why", why, "cure", cure)
 	if s.deps.Alarm != nil {
-		s.deps.Alarm(text)
+		s.deps.Alarm(fmt.Sprintf("partition %s is held: %s; %s", list, why, cure))
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -130,21 +132,30 @@ func (box) Store(context.Context, []pipeline.Letter) error { return nil }
 // worker is a source and a pipeline.
 type worker struct {
 	src    *Source
-	sink   *collector
 	alarms chan string
 	end    func()
 }
 
 func (b *bench) work(sink *collector) *worker {
 	b.t.Helper()
-	w := &worker{sink: sink, alarms: make(chan string, 100)}
+	return b.start(New, map[string]pipeline.Sink{"all": sink})
+}
+
+// start runs a source into sinks.
+func (b *bench) start(source func(string, Config, Deps) (*Source, error), sinks map[string]pipeline.Sink) *worker {
+	b.t.Helper()
+	w := &worker{alarms: make(chan string, 100)}
 	var err error
-	w.src, err = New("bus", b.cfg, Deps{Log: log(b.t), Alarm: func(s string) { w.alarms <- s }})
+	w.src, err = source("bus", b.cfg, Deps{Log: log(b.t), Alarm: func(s string) { w.alarms <- s }})
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	var specs []pipeline.SinkSpec
+	for _, name := range slices.Sorted(maps.Keys(sinks)) {
+		specs = append(specs, pipeline.SinkSpec{Name: name, Type: "test", Sink: sinks[name], Timeout: time.Minute, Retry: pipeline.Backoff{Min: 1e7, Max: 1e8}})
+	}
 	p, err := pipeline.New(pipeline.Options{
-		Sinks:  []pipeline.SinkSpec{{Name: "all", Type: "test", Sink: sink, Timeout: time.Minute, Retry: pipeline.Backoff{Min: 1e7, Max: 1e8}}},
+		Sinks:  specs,
 		Memory: 64 << 20, Batch: pipeline.Batching{Records: 100, Bytes: 1 << 20}, Deadline: 5 * time.Second, Letters: box{},
 		Record: pipeline.RecordShape{Accept: pipeline.Accept{Past: 1e15, Future: 1e15}}, Log: log(b.t),
 	})
