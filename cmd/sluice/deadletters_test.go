@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"sluice/internal/deadletter"
 	"sluice/internal/pipeline"
 	"sluice/internal/statedir"
+	"sluice/internal/testenv"
 )
 
 // A list of many letters is written page by page, of one sink where that is asked for, and as one JSON array.
@@ -69,4 +72,61 @@ func TestListOfLettersInPages(t *testing.T) {
 	if code, _, stderr := runs(t, "deadletters", "list", "--config", file, "--limit", "-1"); code != exitUsage {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
+}
+
+// More than ten thousand records that do not decode come among as many good ones, through a Redis that has room for a tenth of them:
+// the drain goes on, the first letter is said once, all are counted and kept, and what is good arrives.
+func TestThousandsOfLettersHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	const rounds, each = 12, 900
+	r := newRig(t, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction").withRaw()
+	port := testenv.FreePort(t)
+	r.config = strings.Replace(r.config, "127.0.0.1:0", fmt.Sprint("127.0.0.1:", port), 1)
+	file := r.file(nil)
+	p := r.start("run", "--config", file)
+	used := regexp.MustCompile(`(?m)^used_memory:(\d+)`)
+	drained := func() bool {
+		info, err := r.client.Do(t.Context(), r.client.B().Info().Section("memory").Build()).ToString()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(used.FindStringSubmatch(info)[1])
+		return err == nil && n < 3<<20
+	}
+	for round := range rounds {
+		for deadline := time.Now().Add(time.Minute); !drained(); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the drain stands still after %d letters:\n%s", round*each, p.Stderr())
+			}
+		}
+		var payloads [][]byte
+		for i, good := range fat(round*each, each) {
+			payloads = append(payloads, good, fmt.Appendf(nil, "no record %d-%d %s", round, i, strings.Repeat("x", 1000)))
+		}
+		r.push(msgpackList, payloads...) // it fails when Redis has no room
+	}
+	r.until(file, "all is delivered", func(l sinkLedger) bool { return l.Effective == rounds*each && l.DeadLetters == rounds*each })
+	page := get(t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port), "")
+	if n := metric(t, page, `sluice_dead_letters_total{cause="undecodable",sink="*"}`); n != rounds*each {
+		t.Errorf("%v letters are counted, want %d", n, rounds*each)
+	}
+	p.Terminate()
+	if code := p.Wait(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if n := strings.Count(p.Stderr(), "first dead letter of this run"); n != 1 {
+		t.Errorf("the first letter is said %d times:\n%s", n, p.Stderr())
+	}
+	wantIDs(t, "raw", r.expect().wanted(inRaw), r.rawIDs())
+	var want sinkLedger
+	want.Effective, want.DeadLetters = rounds*each, rounds*each
+	r.wantLedger(file, 2*rounds*each, map[string]sinkLedger{"raw": want})
+	kept := map[string]bool{}
+	for _, l := range r.letters(file) {
+		kept[string(l.Bytes)] = true
+	}
+	if len(kept) != rounds*each {
+		t.Errorf("%d letters are kept, want %d", len(kept), rounds*each)
+	}
+	r.wantRedisEmpty()
 }

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +14,7 @@ import (
 
 	"sluice/internal/record"
 	"sluice/internal/testenv"
+	"sluice/internal/testenv/launch"
 )
 
 // secrets are what must not show, each under the name of where it was planted.
@@ -83,7 +81,10 @@ func TestNothingShowsASecret(t *testing.T) {
 	if err := os.WriteFile(redisPassword, []byte(s.plant("Redis password")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	sentinels := testenv.StartSentinels(t, r.redis, "requirepass "+s.plant("Sentinel password"), "sentinel auth-pass "+launch.MasterName+" "+s["Redis password"])
 	file := r.file(func(c string) string {
+		c = strings.Replace(c, `addrs: ["`+r.redis.Addr+`"]`, fmt.Sprintf("mode: sentinel\n    addrs: [%s]\n    master_name: %s\n    sentinel: {password: %q}",
+			strings.Join(sentinels.Addrs, ", "), sentinels.Master, s["Sentinel password"]), 1)
 		c = strings.Replace(c, "type: redis", "type: redis\n    password: ${file:"+redisPassword+"}", 1)
 		c = strings.Replace(c, "secret_key: "+r.bucket.SecretKey, "secret_key: wrong-unless-replaced", 1)
 		c = strings.Replace(c, "type: opensearch", "type: opensearch, auth: {basic: {username: u, password: \"${SEARCH_PASSWORD}\"}}", 1)
@@ -177,102 +178,5 @@ func get(t *testing.T, url, token string) string {
 	return string(body)
 }
 
-// TestFailingConnectionsShowNoSecret: the errors of stores that refuse, cannot be reached, or speak no TLS.
-func TestFailingConnectionsShowNoSecret(t *testing.T) {
-	t.Parallel()
-	redis := testenv.StartRedis(t, "--requirepass", "another")
-	mongo := strings.TrimPrefix(testenv.Mongo(t), "mongodb://")
-	bucket := testenv.S3(t)
-	// a gateway that echoes what it was sent, as some do in their error pages
-	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusUnauthorized)
-		fmt.Fprintf(w, `{"error":{"type":"security_exception","reason":"bad credentials %s"}}`, r.Header.Get("Authorization"))
-	}))
-	t.Cleanup(echo.Close)
-	plain := listening(t) // takes connections and says nothing of TLS
-	dead := closedPort(t)
-
-	s := secrets{}
-	key := func(where string) string { return s.plant(where) }
-	source := func(addr, more string) string {
-		return fmt.Sprintf("{type: redis, addrs: [%q], password: %q%s}", addr, key("Redis "+addr+more), more)
-	}
-	sinks := map[string]string{
-		"mongorefused": fmt.Sprintf(`{type: mongo-raw, uri: "mongodb://user:%s@%s", database: a}`, urlSafe(key("Mongo refused")), mongo),
-		"mongodead":    fmt.Sprintf(`{type: mongo-raw, uri: "mongodb://user:%s@%s/?serverSelectionTimeoutMS=300", database: b}`, urlSafe(key("Mongo dead")), dead),
-		"mongotls":     fmt.Sprintf(`{type: mongo-aggregate, uri: "mongodb://user:%s@%s&tls=true", database: c}`, urlSafe(key("Mongo TLS")), mongo),
-		"mongosrv":     fmt.Sprintf(`{type: mongo-aggregate, uri: "mongodb+srv://user:%s@nowhere.invalid/", database: d}`, urlSafe(key("Mongo SRV"))),
-		"searchecho":   fmt.Sprintf(`{type: opensearch, urls: [%q], auth: {basic: {username: u, password: %q}}}`, echo.URL, key("OpenSearch echo")),
-		"searchkey":    fmt.Sprintf(`{type: opensearch, index: "k-{yyyy}", urls: [%q], auth: {api_key: {id: i, key: %q}}}`, echo.URL, key("OpenSearch API key")),
-		"searchtls":    fmt.Sprintf(`{type: opensearch, urls: ["https://%s"], auth: {basic: {username: u, password: %q}}}`, plain, key("OpenSearch TLS")),
-		"searchdead":   fmt.Sprintf(`{type: opensearch, urls: ["http://%s"], auth: {api_key: {id: i, key: %q}}}`, dead, key("OpenSearch dead")),
-		"s3refused":    fmt.Sprintf(`{type: s3-csv, bucket: %s, endpoint: %q, path_style: true, region: %s, access_key: %q, secret_key: %q}`, bucket.Bucket, bucket.Endpoint, bucket.Region, bucket.AccessKey, key("S3 refused")),
-		"s3dead":       fmt.Sprintf(`{type: s3-csv, bucket: b, endpoint: "http://%s", region: r, access_key: k, secret_key: %q}`, dead, key("S3 dead")),
-		"s3tls":        fmt.Sprintf(`{type: s3-csv, bucket: c, endpoint: "https://%s", region: r, access_key: k, secret_key: %q}`, plain, key("S3 TLS")),
-	}
-	sources := map[string]string{
-		"refused": source(redis.Addr, ""),
-		"dead":    source(dead, ""),
-		"tls":     source(plain, ", tls: {enabled: true}"),
-	}
-	write := func(name string, sources, sinks map[string]string) string {
-		var b strings.Builder
-		fmt.Fprintf(&b, "region: r\nstate: {dir: %s}\nlog: {level: debug}\nadmin: {listen: 127.0.0.1:0, token: %q}\nsources:\n", filepath.Join(t.TempDir(), "state"), key("admin "+name))
-		for _, k := range sortedKeys(sources) {
-			fmt.Fprintf(&b, "  %s: %s\n", k, sources[k])
-		}
-		b.WriteString("sinks:\n")
-		for _, k := range sortedKeys(sinks) {
-			fmt.Fprintf(&b, "  %s: %s, timeout: 2s}\n", k, strings.TrimSuffix(sinks[k], "}"))
-		}
-		file := filepath.Join(t.TempDir(), name+".yaml")
-		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	bin := testenv.Build(t)
-	try := func(file string, args ...string) {
-		t.Helper()
-		p := testenv.Start(t, bin, append(args, "--config", file), nil)
-		if code := p.Wait(); code != 1 {
-			t.Errorf("%v with %s exits %d:\n%s%s", args, filepath.Base(file), code, p.Stdout(), p.Stderr())
-		}
-		s.check(t, strings.Join(args, " ")+" with "+filepath.Base(file), p.Stdout()+p.Stderr())
-	}
-	try(write("all", sources, sinks), "check", "--connect")
-	pick := func(m map[string]string, k string) map[string]string { return map[string]string{k: m[k]} }
-	try(write("dead", pick(sources, "dead"), pick(sinks, "searchdead")), "run", "--once", "--timeout", "1s")
-	try(write("refused", pick(sources, "refused"), pick(sinks, "searchecho")), "run", "--once", "--timeout", "1s")
-	for _, k := range []string{"mongorefused", "searchkey", "s3refused"} {
-		file := write(k, pick(sources, "dead"), pick(sinks, k))
-		try(file, "run", "--once", "--timeout", "1s")
-	}
-	try(write("audit", pick(sources, "refused"), pick(sinks, "s3dead")), "audit", "--output", "json")
-}
-
 // urlSafe escapes a password for a URI.
 func urlSafe(s string) string { return strings.NewReplacer("+", "%2B", "/", "%2F").Replace(s) }
-
-// listening is an address that accepts connections and answers with a line that is not of TLS.
-func listening(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "220 not what you want\r\n") // whoever hung up needs no answer
-			_ = c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
-}

@@ -11,7 +11,8 @@ import (
 const minCleaned = 6
 
 // Clean takes every secret of the configuration out of a text that others wrote: an answer of a store, say, that repeats
-// what it was sent. It finds them as they are, quoted, escaped for a URL, and in base64. It is safe for concurrent use.
+// what it was sent. It finds them as they are, quoted, escaped for a URL, and in base64; also those that AWS's default
+// chain takes from the environment. It is safe for concurrent use.
 func (c *Config) Clean(text string) string {
 	for _, secret := range c.secrets {
 		if strings.Contains(text, secret) {
@@ -22,7 +23,7 @@ func (c *Config) Clean(text string) string {
 }
 
 // cleaned lists what Clean takes out, the longest first. What came from a reference and is no secret by its key stays.
-func cleaned(c *Config, root *node) []string {
+func cleaned(c *Config, root *node, env []string) []string {
 	s := &scrubber{}
 	add := func(secret string) {
 		if len(secret) < minCleaned {
@@ -36,6 +37,11 @@ func cleaned(c *Config, root *node) []string {
 			add(secret)
 		}
 	})
+	for _, name := range []string{"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+		if v, ok := lookup(env, name); ok {
+			add(v)
+		}
+	}
 	w := shower{visit: add}
 	w.value(reflect.ValueOf(c).Elem(), "", field{})
 	s.sort()

@@ -79,7 +79,7 @@ func (l *loader) load(ctx context.Context, data []byte, resolver Resolver) (*Con
 	if len(l.problems) > 0 {
 		return nil, l.fail(c)
 	}
-	c.secrets = cleaned(c, root)
+	c.secrets = cleaned(c, root, l.env)
 	return c, nil
 }
 

@@ -32,13 +32,20 @@ type Sentinels struct {
 // added to the configuration of each, such as "requirepass secret".
 func StartSentinels(t testing.TB, primary *RedisServer, lines ...string) *Sentinels {
 	t.Helper()
+	return StartEachSentinel(t, primary.Addr, func(int) []string { return lines })
+}
+
+// StartEachSentinel is StartSentinels for a primary that Sentinels reach at
+// addr, with lines of its own for each of them, counted from 0.
+func StartEachSentinel(t testing.TB, addr string, lines func(i int) []string) *Sentinels {
+	t.Helper()
 	bin, err := install.RedisServer()
 	if err != nil {
 		Unavailable(t, "no private Sentinel: %v", err)
 	}
 	s := &Sentinels{Master: launch.MasterName}
-	for range 3 {
-		server, err := launch.WatchingSentinel(t.Context(), bin, t.TempDir(), primary.Addr, lines...)
+	for i := range 3 {
+		server, err := launch.WatchingSentinel(t.Context(), bin, t.TempDir(), addr, lines(i)...)
 		one := &RedisServer{private: own(t, server, err)}
 		one.Addr = server.Addr
 		s.Each = append(s.Each, one)

@@ -18,6 +18,9 @@ import (
 	"sluice/internal/units"
 )
 
+// patience is how long a test waits for what must come: long, since machines that build are busy.
+const patience = time.Minute
+
 // testRedis is a client of the test's own, beside the source.
 type testRedis struct {
 	t    testing.TB
@@ -133,7 +136,7 @@ func (d *fakeDrain) stream(t testing.TB, list string) *stream {
 			if st.id.List == list {
 				return st
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("list %s was not gained", list)
 		}
 	}
@@ -181,7 +184,7 @@ func run(t testing.TB, s *Source, d pipeline.Drain) (stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Error("Run does not end")
 		}
 	})
@@ -192,7 +195,7 @@ func run(t testing.TB, s *Source, d pipeline.Drain) (stop func()) {
 // claims waits until n claims may be delivered from.
 func claims(t testing.TB, st *stream, n int) []pipeline.Claim {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		cs, changed := st.Claims()
 		if len(cs) >= n {
@@ -237,7 +240,7 @@ func whole(c pipeline.Claim) []pipeline.Settled {
 // eventually waits until f is true.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if f() {
 			return
 		}
@@ -249,7 +252,7 @@ func closed(t testing.TB, st *stream) {
 	t.Helper()
 	select {
 	case <-st.Done():
-	case <-time.After(15 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the stream is not closed")
 	}
 }

@@ -124,8 +124,12 @@ func pushRetry(ctx context.Context, c *control, l list, letters []Retry, forget 
 	return int(n), err
 }
 
+// retryWaits is how many WAITs replicas have for a batch of letters: one that has just come counts as online a second before it takes
+// what is written, and one that lags by a few seconds is no reason to fail a command. A drain asks again for ever.
+const retryWaits = 5
+
 // confirmRetry waits for replicas on the connection that pushed. A command knows of no others than those that are connected now.
-func (s *Source) confirmRetry(ctx context.Context, c *control) error {
+func (s *Source) confirmRetry(ctx context.Context, c *control) (err error) {
 	need := int(s.cfg.Claim.WaitReplicas)
 	if s.cfg.Claim.WaitReplicas == AutoReplicas {
 		m, err := c.do(ctx, c.conn.B().Info().Section("replication").Build())
@@ -144,9 +148,11 @@ func (s *Source) confirmRetry(ctx context.Context, c *control) error {
 	if need == 0 {
 		return nil
 	}
-	got, err := c.wait(ctx, need)
-	if err == nil && got < need {
-		err = fmt.Errorf("%d replicas hold it, %d must: the letters stay where they are, and will not go in twice", got, need)
+	got := 0
+	for range retryWaits {
+		if got, err = c.wait(ctx, need); err != nil || got >= need {
+			return err
+		}
 	}
-	return err
+	return fmt.Errorf("%d replicas hold it, %d must: the letters stay where they are, and will not go in twice", got, need)
 }

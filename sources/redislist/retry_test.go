@@ -102,8 +102,22 @@ func TestLettersWaitForReplicas(t *testing.T) {
 	cfg := testConfig(primary.Addr)
 	s := newSource(t, cfg, tokenA)
 	to := RetryList{Kind: pipeline.Analytics}
-	if n, err := s.Retry(t.Context(), to, letters(2, 1), 0); err != nil || n != 2 {
-		t.Fatal(n, err)
+	// A replica that has just come counts as online a second before it takes what is written, and longer on a busy machine: asked for
+	// again it confirms, and nothing goes in twice.
+	retry := func(letters []Retry) (pushed int) {
+		t.Helper()
+		eventually(t, "the replica confirms", func() bool {
+			n, err := s.Retry(t.Context(), to, letters, 0)
+			pushed += n
+			if err != nil && !strings.Contains(err.Error(), "replicas hold it") {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
+		return pushed
+	}
+	if n := retry(letters(2, 1)); n != 2 {
+		t.Errorf("%d went in, want 2", n)
 	}
 	name := retryList(cfg.KeyPrefix, to.Kind, to.Format, "").name
 	if n := dialRedis(t, replica.Addr).int("LLEN", name); n != 2 { // at once, not soon
@@ -115,8 +129,8 @@ func TestLettersWaitForReplicas(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "0 replicas hold it, 1 must") {
 		t.Errorf("with a replica that hangs: %d, %v", n, err)
 	}
-	if n, err := s.Retry(t.Context(), to, letters(3, 1), 0); err != nil || n != 0 {
-		t.Errorf("asked for again: %d more, %v", n, err)
+	if more := retry(letters(3, 1)); n+more != 1 {
+		t.Errorf("%d went in, and %d when asked for again; want 1", n, more)
 	}
 	if n := dialRedis(t, primary.Addr).int("LLEN", name); n != 3 {
 		t.Errorf("%d went in, want 3", n)

@@ -2,6 +2,9 @@ package redislist
 
 import (
 	"net"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +24,14 @@ func withSentinels(t *testing.T, lines ...string) (primary, replica *testenv.Red
 	t.Helper()
 	primary, replica, _ = withReplica(t)
 	s = testenv.StartSentinels(t, primary, lines...)
-	_, port, err := net.SplitHostPort(replica.Addr)
+	know(t, s, replica.Addr)
+	return primary, replica, s
+}
+
+// know waits until each Sentinel knows the replica and the others.
+func know(t *testing.T, s *testenv.Sentinels, replica string) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(replica)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,19 +40,30 @@ func withSentinels(t *testing.T, lines ...string) (primary, replica *testenv.Red
 			return strings.Contains(one.Log(), "+slave slave 127.0.0.1:"+port) && strings.Count(one.Log(), "+sentinel sentinel") == 2
 		})
 	}
-	return primary, replica, s
 }
 
 // The primary is killed in the midst of a drain, and the Sentinels promote its replica: each record has one effect.
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	primary, replica, sentinels := withSentinels(t)
-	cfg := sentinelConfig(sentinels)
+	failOver(t, sentinelConfig(sentinels), primary, replica, func(s *testenv.RedisServer) string { return s.Addr })
+}
+
+// failOver kills the primary in the midst of a drain; named is what Sentinels call a server.
+func failOver(t *testing.T, cfg Config, primary, replica *testenv.RedisServer, named func(*testenv.RedisServer) string) {
+	t.Helper()
 	cfg.Claim.WaitReplicas = 1
 	s, d := newSource(t, cfg, tokenA), newDrain("x")
 	o := newOracle(t, "x")
 	o.pause = 10 * time.Millisecond
-	g := &gateway{o: o, list: analytics().name, find: func() (string, error) { return s.dialer.primary(t.Context()) }}
+	find := func() (string, error) {
+		addr, err := s.dialer.primary(t.Context())
+		if addr == named(replica) {
+			return replica.Addr, err
+		}
+		return primary.Addr, err
+	}
+	g := &gateway{o: o, list: analytics().name, find: find}
 	g.wait.Store(1)
 	stop := g.traffic("before", 100, 5*time.Millisecond)
 	run(t, s, d)
@@ -51,7 +72,7 @@ func TestSentinelFailover(t *testing.T) {
 	primary.Kill()
 	eventually(t, "the replica is promoted", func() bool {
 		addr, err := s.dialer.primary(t.Context())
-		return err == nil && addr == replica.Addr
+		return err == nil && addr == named(replica)
 	})
 	stop()
 	had := o.n.Load()
@@ -60,7 +81,7 @@ func TestSentinelFailover(t *testing.T) {
 		t.Errorf("%d records were delivered without a replica", n-had)
 	}
 	primary.Restart() // empty, and made the replica before the Sentinels come to it
-	host, port, err := net.SplitHostPort(replica.Addr)
+	host, port, err := net.SplitHostPort(named(replica))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,4 +138,84 @@ func TestSentinelLogin(t *testing.T) {
 			t.Errorf("password %q: %v", password, err)
 		}
 	}
+}
+
+// secured are the settings of a server that takes TLS on a port of its own, and speaks TLS with the others.
+func secured(t *testing.T, cert, key, authorities string) (addr string, settings [][2]string) {
+	t.Helper()
+	port := strconv.Itoa(testenv.FreePort(t))
+	return "127.0.0.1:" + port, [][2]string{{"tls-port", port}, {"tls-cert-file", cert}, {"tls-key-file", key}, {"tls-ca-cert-file", authorities},
+		{"tls-auth-clients", "no"}, {"tls-replication", "yes"}}
+}
+
+// Sentinels and servers have certificates of different authorities, logins of their own, and speak TLS with each other. Nothing is
+// mixed up, and the drain goes on over a failover.
+func TestSentinelTLS(t *testing.T) {
+	t.Parallel()
+	cert, key := certificate(t)
+	sentinelCert, sentinelKey := certificate(t)
+	both := filepath.Join(t.TempDir(), "authorities.pem")
+	var pems []byte
+	for _, f := range []string{cert, sentinelCert} {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pems = append(pems, b...)
+	}
+	if err := os.WriteFile(both, pems, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var pair []*testenv.RedisServer
+	at := map[string]string{} // by plain address
+	for range 2 {
+		addr, settings := secured(t, cert, key, both)
+		args := []string{"--repl-diskless-sync-delay", "0"}
+		for _, s := range settings {
+			args = append(args, "--"+s[0], s[1])
+		}
+		if len(pair) > 0 {
+			args = append(args, "--replicaof", strings.Replace(at[pair[0].Addr], ":", " ", 1))
+		}
+		s := testenv.StartRedis(t, args...)
+		pair, at[s.Addr] = append(pair, s), addr
+		grant(dialRedis(t, s.Addr))
+	}
+	primary, replica := pair[0], pair[1]
+	eventually(t, "the replica is in sync", func() bool { return onlineReplicas(dialRedis(t, primary.Addr).str("INFO", "replication")) == 1 })
+	var addrs []string
+	sentinels := testenv.StartEachSentinel(t, at[primary.Addr], func(int) []string {
+		addr, settings := secured(t, sentinelCert, sentinelKey, both)
+		addrs = append(addrs, addr)
+		lines := []string{"requirepass hush"}
+		for _, s := range settings {
+			lines = append(lines, s[0]+" "+s[1])
+		}
+		return lines
+	})
+	know(t, sentinels, at[replica.Addr])
+
+	cfg := sentinelConfig(sentinels)
+	cfg.Addrs = addrs
+	cfg.Username, cfg.Password, cfg.Sentinel.Password = "enough", "p", "hush"
+	cfg.TLS = TLSConfig{Enabled: true, CAFile: cert}
+	cfg.Sentinel.TLS = TLSConfig{Enabled: true, CAFile: sentinelCert}
+	if bad := fails(newSource(t, cfg, tokenA).Check(t.Context())); len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	for what, change := range map[string]func(*Config){
+		"the servers' authority for Sentinels": func(c *Config) { c.Sentinel.TLS.CAFile = cert },
+		"the Sentinels' authority for servers": func(c *Config) { c.TLS.CAFile = sentinelCert },
+		"Sentinels without TLS":                func(c *Config) { c.Sentinel.TLS = TLSConfig{} },
+		"servers without TLS":                  func(c *Config) { c.TLS = TLSConfig{} },
+		"the servers' login for Sentinels":     func(c *Config) { c.Sentinel.Username, c.Sentinel.Password = c.Username, c.Password },
+		"the Sentinels' login for servers":     func(c *Config) { c.Username, c.Password = "", c.Sentinel.Password },
+	} {
+		bad := cfg
+		change(&bad)
+		if found := fails(newSource(t, bad, tokenA).Check(t.Context())); len(found) == 0 {
+			t.Errorf("%s: all is well", what)
+		}
+	}
+	failOver(t, cfg, primary, replica, func(s *testenv.RedisServer) string { return at[s.Addr] })
 }
