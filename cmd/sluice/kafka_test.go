@@ -101,6 +101,8 @@ func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 			e = run(edge, "edge")
 		case 16:
 			b.Kill() // its partitions are the other's from now on
+		case 18:
+			b = run(second, "worker") // and back: with the added partitions the group is dealt out anew
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
@@ -116,7 +118,7 @@ func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
-	for _, p := range []*testenv.Process{e, a} {
+	for _, p := range []*testenv.Process{e, a, b} {
 		p.Terminate()
 		if code := p.Wait(); code != 0 {
 			t.Errorf("SIGTERM ends with %d: %s", code, p.Stderr())

@@ -46,6 +46,7 @@ var (
 	open             = desc("source_open_claims", "Claims that some sink has not settled.", "source", "list")
 	oldest           = desc("source_oldest_claim_age_seconds", "Age of the oldest open claim; of a topic's partition, of the oldest message that some sink has not settled; of a followed region, of its first object that waits.", "source", "list")
 	catchUp          = desc("source_catch_up_seconds", "When nothing waits any more, at the rates of the last minute; +Inf while more comes than is taken.", "source", "list")
+	kept             = desc("source_kept_seconds", "How long a topic keeps messages (retention.ms); absent where that is for ever, or not known.", "source", "list")
 	held             = desc("source_held", "1 while messages are missing before what waits, or an hour of an archive cannot be read, so that nothing behind is taken.", "source", "list")
 	sinkUp           = desc("sink_up", "1 while the sink takes data: open, and its breaker closed.", "sink", "type")
 	sinkErrs         = desc("sink_errors_total", "Calls of the sink that failed.", "sink")
@@ -64,7 +65,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, catchUp, held,
+	for _, d := range []*prometheus.Desc{ready, balanced, taken, ledger, memory, limit, connected, claimed, waiting, open, oldest, catchUp, kept, held,
 		sinkUp, sinkErrs, sinkLag, sinkAge, sinkShed, sinkStuck, sinkRate, sinkSpoolBatches, sinkSpoolBytes, sinkSpoolAge, letters, suspect, alarms} {
 		ch <- d
 	}
@@ -101,6 +102,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(oldest, l.OldestAge, src.Name, l.Name)
 			gauge(suspect, float64(l.Suspect), src.Name, l.Name)
 			gauge(catchUp, seconds(l.CatchUp), src.Name, l.Name)
+			if l.Kept > 0 {
+				gauge(kept, l.Kept, src.Name, l.Name)
+			}
 			gauge(held, truth(l.Held != ""), src.Name, l.Name)
 		}
 	}

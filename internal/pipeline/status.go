@@ -47,8 +47,9 @@ type ListStatus struct {
 	OpenClaims int     `json:"open_claims"`
 	OldestAge  float64 `json:"oldest_age_seconds"`
 	Taken      uint64  `json:"taken"`
-	CatchUp    float64 `json:"catch_up_seconds"` // when nothing waits any more at the rates of the last minute; -1: more comes than is taken
-	Held       string  `json:"held,omitempty"`   // why nothing behind what was claimed can be taken
+	CatchUp    float64 `json:"catch_up_seconds"`       // when nothing waits any more at the rates of the last minute; -1: more comes than is taken
+	Kept       float64 `json:"kept_seconds,omitempty"` // how long what waits is kept where it is; 0: for ever, or not known
+	Held       string  `json:"held,omitempty"`         // why nothing behind what was claimed can be taken
 }
 
 // SinkStatus is a sink as it is now.

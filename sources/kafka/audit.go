@@ -201,7 +201,7 @@ func (s *stream) status(now time.Time) pipeline.ListStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := pipeline.ListStatus{Name: s.id.List, Owner: "us", Waiting: uint64(max(0, s.end-s.st.next())), OpenClaims: len(s.st.Claims),
-		Taken: uint64(s.st.next() - s.st.Start), Held: s.held}
+		Taken: uint64(s.st.next() - s.st.Start), Held: s.held, Kept: s.kept.Seconds()}
 	oldest := s.waits
 	if len(s.windows) > 0 {
 		oldest = s.windows[0].oldest

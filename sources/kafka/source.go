@@ -22,6 +22,8 @@ type Deps struct {
 	BatchRecords int // what gathered that many messages is handed on at once
 	// Alarm, if not nil, is told what needs an operator. It must not block.
 	Alarm func(text string)
+	// RetentionLook is how often the topic is asked how long it keeps messages; 0: once a minute.
+	RetentionLook time.Duration
 }
 
 // Source is a member of a consumer group. It implements pipeline.Source.
@@ -230,6 +232,7 @@ func (s *Source) partitions(ctx context.Context, cancel context.CancelCauseFunc,
 	s.log.Info("partitions are ours", "topic", s.cfg.Topic, "partitions", ids, "generation", gen.ID)
 	var wg sync.WaitGroup
 	wg.Go(func() { c.run(ctx) })
+	wg.Go(func() { s.keeping(ctx, client, streams) })
 	for _, st := range streams {
 		drain.Gained(st)
 		wg.Go(func() {

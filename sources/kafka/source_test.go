@@ -73,10 +73,12 @@ func (b *bench) send(from, to int) {
 	b.raw(records...)
 }
 
-func (b *bench) raw(records ...kgo.Record) {
+func (b *bench) raw(records ...kgo.Record) { b.t.Helper(); b.to(0, records...) }
+
+func (b *bench) to(partition int, records ...kgo.Record) {
 	b.t.Helper()
 	for n := 0; ; n++ {
-		res, err := b.client.Produce(b.t.Context(), &kgo.ProduceRequest{Topic: b.cfg.Topic, RequiredAcks: kgo.RequireAll,
+		res, err := b.client.Produce(b.t.Context(), &kgo.ProduceRequest{Topic: b.cfg.Topic, Partition: partition, RequiredAcks: kgo.RequireAll,
 			Records: kgo.NewRecordReader(records...)})
 		if err == nil {
 			err = res.Error

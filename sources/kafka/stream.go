@@ -44,6 +44,7 @@ type stream struct {
 	committed uint64            // changes that are durable
 	end       int64             // of the log, as last seen
 	waits     time.Time         // of the oldest message that is not claimed
+	kept      time.Duration     // how long the topic keeps messages; 0: for ever, or not known
 	held      string            // why nothing behind this can be taken; empty when nothing is in the way
 	taken     uint64            // records claimed by this process
 	recorded  map[string]uint64 // by sink: the change that recorded its members
