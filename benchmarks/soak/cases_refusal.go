@@ -23,6 +23,10 @@ func refusalCases() []scenario {
 			means: "OpenSearch cannot read any bulk request for three seconds: each record becomes a dead letter of that sink, and " +
 				"`deadletters retry` brings all of them home",
 			run: refusedThenRetried},
+		{name: "413 for large requests", pumps: 1, shape: shape{idle: true, quiet: true},
+			means: "three thousand records wait when the pump starts, and a proxy before OpenSearch takes no request above 16 KiB: all " +
+				"arrive, in smaller ones, and none is a dead letter",
+			run: refusedForSize},
 		{name: "indices deleted under way", pumps: 2, shape: shape{forgiven: deletedByHand},
 			means: "DELETE of all indices between two loads, with records in flight: what was deleted is gone, all later ones arrive",
 			run:   indexDeleted},
@@ -90,6 +94,29 @@ func refusedThenRetried(ctx context.Context, w *world) error {
 		return fmt.Errorf("deadletters retry ends with %d: %w: %s", code, err, out)
 	}
 	return w.settled(ctx)
+}
+
+func refusedForSize(ctx context.Context, w *world) error {
+	return w.load(ctx, func(ctx context.Context) error {
+		for range 12 {
+			var batch []payload
+			for range 250 {
+				batch = append(batch, w.gen.record(record.Msgpack))
+			}
+			if err := w.gen.put(ctx, list, record.Msgpack, batch); err != nil {
+				return err
+			}
+		}
+		gate := w.ways["search"].gate
+		gate.Set(fault.HTTPRule{Chance: 1, Status: http.StatusRequestEntityTooLarge, MaxBody: largeRequest})
+		err := w.startAll()
+		if err == nil {
+			err = w.settled(ctx)
+		}
+		w.count("413 for a request above 16 KiB", gate.Hits())
+		gate.Set(fault.HTTPRule{})
+		return err
+	})
 }
 
 // deletedByHand tells of a record that may have been in an index when somebody deleted it. Pushes are counted: those of

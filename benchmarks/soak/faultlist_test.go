@@ -16,12 +16,9 @@ import (
 // reference is a name in a row of the table of faults; it is of the kind that was named last.
 var reference = regexp.MustCompile("(case|schedule|test) |`([^`]+)`")
 
-// What the document names for each fault is there, and every directed case is named for one.
-func TestEveryFaultIsMet(t *testing.T) {
-	root, err := sample.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+// faultRows are those of the document's table of faults.
+func faultRows(t *testing.T, root string) []string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, document))
 	if err != nil {
 		t.Fatal(err)
@@ -32,12 +29,22 @@ func TestEveryFaultIsMet(t *testing.T) {
 	if !whole || len(rows) < 40 {
 		t.Fatalf("%d rows in the table of faults", len(rows))
 	}
+	return rows[2:]
+}
+
+// What the document names for each fault is there, and every directed case is named for one.
+func TestEveryFaultIsMet(t *testing.T) {
+	root, err := sample.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := faultRows(t, root)
 	var cases []string
 	for _, c := range scenarios() {
 		cases = append(cases, c.name)
 	}
 	named := map[string]bool{}
-	for _, row := range rows[2:] {
+	for _, row := range rows {
 		cells := strings.Split(strings.Trim(row, "|"), "|")
 		if len(cells) != 2 {
 			t.Errorf("%d cells: %s", len(cells), row)
@@ -72,6 +79,52 @@ func TestEveryFaultIsMet(t *testing.T) {
 	for _, c := range cases {
 		if !named[c] {
 			t.Errorf("the table of faults does not name the case %q", c)
+		}
+	}
+}
+
+// Every fault that a case or a schedule meets has a figure among the kept results: it was injected, it met something, and the promise
+// held. What no run has come to an end with is named here.
+func TestEveryFaultHasAFigure(t *testing.T) {
+	missing := []string{"ten thousand organisations in one batch"}
+	root, err := sample.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.Open(filepath.Join(root, resultsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	results, err := readResults(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	met := map[string]int64{}
+	for _, v := range results {
+		if len(v.Violations) > 0 {
+			t.Errorf("case %q, seed %d: %q", v.Case, v.Seed, v.Violations)
+		}
+		if v.Case != "" {
+			met[v.Case] += v.Hits
+		}
+		for k, n := range v.Met {
+			met[k] += n
+		}
+	}
+	for _, row := range faultRows(t, root) {
+		kind, figures, wanted := "", int64(0), false
+		_, by, _ := strings.Cut(strings.Trim(row, "|"), "|")
+		for _, m := range reference.FindAllStringSubmatch(by, -1) {
+			if m[1] != "" {
+				kind = m[1]
+			} else if kind != "test" && !slices.Contains(missing, m[2]) {
+				wanted = true
+				figures += met[m[2]]
+			}
+		}
+		if wanted && figures == 0 {
+			t.Errorf("no kept run has met: %s", row)
 		}
 	}
 }

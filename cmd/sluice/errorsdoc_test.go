@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"sluice/internal/archive/dirstore"
 	"sluice/internal/archive/s3store"
+	"sluice/internal/config"
 	"sluice/internal/kafka"
 	"sluice/internal/mongo"
 	"sluice/internal/pipeline"
@@ -77,4 +80,27 @@ func answersTable(rows []pipeline.Answer) string {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", r.Answer, r.Action, r.Why)
 	}
 	return b.String()
+}
+
+// Every type of source and sink has its place in docs/errors.md: in a heading, or as a row.
+func TestErrorsDocumentHasEveryType(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "..", "docs", "errors.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reference bytes.Buffer
+	if err := config.Reference(&reference); err != nil {
+		t.Fatal(err)
+	}
+	types := regexp.MustCompile(`(?m)^(SOURCE|SINK) OF TYPE (\S+)$`).FindAllStringSubmatch(reference.String(), -1)
+	if len(types) < 12 {
+		t.Fatalf("types %q", types)
+	}
+	for _, m := range types {
+		what, name := strings.ToLower(m[1]), strings.ToLower(m[2])
+		place := regexp.MustCompile("(?m)^(## .*" + what + "s? (`[a-z0-9-]+`,? )*`" + name + "`|\\| `" + name + "` )")
+		if !place.Match(data) {
+			t.Errorf("docs/errors.md does not tell what a %s of type %s does", what, name)
+		}
+	}
 }

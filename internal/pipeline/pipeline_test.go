@@ -298,6 +298,36 @@ func TestFatalOpenStopsTheStartAndOthersAreRepeated(t *testing.T) {
 	})
 }
 
+// A store that refuses login or rights under way (401, 403), as when a password was changed, is asked again until it lets the sink in: the
+// process lives, nothing becomes a dead letter, another sink goes on.
+func TestRefusedUnderWayIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, b, well := newRegistry(), &box{}, &fakeSink{}
+		refused := &fakeSink{respond: func(call int, _ *Batch) (Result, error) {
+			if call > 0 && call < 8 {
+				return Result{}, Fatal(errors.New("status 403"))
+			}
+			return Result{}, nil
+		}}
+		p := start(t, reg, options(b, spec("refused", refused), spec("well", well)))
+		reg.claim(p.Owes(Analytics), payloads(100)...)
+		time.Sleep(time.Second)
+		reg.claim(p.Owes(Analytics), payloads(100)...)
+		time.Sleep(time.Second)
+		if c := reg.counts("well"); c.Effective != 200 {
+			t.Errorf("the other sink: %+v", c)
+		}
+		if c := reg.counts("refused"); c.Effective != 100 || len(p.Unready()) != 1 || !strings.Contains(p.Unready()[0], "status 403") {
+			t.Errorf("%+v, %v", c, p.Unready())
+		}
+		time.Sleep(time.Minute)
+		if c := reg.counts("refused"); c.Effective != 200 || c.DeadLetters != 0 || len(b.letters) != 0 || len(p.Unready()) != 0 {
+			t.Errorf("%+v, %d letters, %v", c, len(b.letters), p.Unready())
+		}
+		p.end(t)
+	})
+}
+
 func TestMemoryStaysWithinTheBudget(t *testing.T) {
 	reg := newRegistry()
 	opt := options(&box{}, spec("a", &fakeSink{}), spec("b", &fakeSink{}), spec("c", &fakeSink{}))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"sluice/internal/pipeline"
 )
@@ -55,9 +56,11 @@ func TestEveryRequestRowDecides(t *testing.T) {
 		if res.denied() != (want.action == pipeline.Operator) || res.tooLargeOrBad() != (want.action == pipeline.Split) {
 			t.Errorf("%+v: denied %v, split %v", want, res.denied(), res.tooLargeOrBad())
 		}
-		res.header.Set("Retry-After", "9999")
-		if _, after := pipeline.Classify(res.err("x")); after.Minutes() != 5 {
-			t.Errorf("%+v: Retry-After becomes %s", want, after)
+		for _, later := range []string{"9999", time.Now().Add(24 * time.Hour).UTC().Format(http.TimeFormat)} {
+			res.header.Set("Retry-After", later)
+			if _, after := pipeline.Classify(res.err("x")); after.Minutes() != 5 {
+				t.Errorf("%+v: Retry-After %s becomes %s", want, later, after)
+			}
 		}
 	}
 	if res := (response{status: 400, body: []byte(`{"error":{"type":"never_heard_of_exception"}}`)}); res.tooLargeOrBad() || res.denied() {
