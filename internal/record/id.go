@@ -72,8 +72,13 @@ const Span = 1000
 // from the span's first index on, and forgets the span before by itself when one begins. The zero value is ready. It is
 // not safe for concurrent use.
 type Ordinals struct {
-	seen map[uint64]uint32
+	seen  []uint64          // the span's hashes, by open addressing; zero is a free place
+	used  int               // places of seen that are taken
+	again map[uint64]uint32 // how often a hash came after the first time; of zero, which has no place: at all
 }
+
+// ordinalPlaces leaves half of the places of a whole span free, and is a power of two.
+const ordinalPlaces = 2048
 
 // Next returns the content hash of the payload at index, distinct among equal payloads of the same span.
 func (o *Ordinals) Next(index uint32, payload []byte) uint64 {
@@ -82,14 +87,12 @@ func (o *Ordinals) Next(index uint32, payload []byte) uint64 {
 
 // Distinguish is Next for a payload whose HashPayload, or Hasher.Sum64, is h.
 func (o *Ordinals) Distinguish(index uint32, h uint64) uint64 {
-	if o.seen == nil {
-		o.seen = make(map[uint64]uint32, Span)
-	}
 	if index%Span == 0 {
 		clear(o.seen)
+		clear(o.again)
+		o.used = 0
 	}
-	n := o.seen[h]
-	o.seen[h] = n + 1
+	n := o.before(h)
 	if n == 0 {
 		return h
 	}
@@ -97,4 +100,54 @@ func (o *Ordinals) Distinguish(index uint32, h uint64) uint64 {
 	binary.BigEndian.PutUint64(b[:8], h)
 	binary.BigEndian.PutUint32(b[8:], n)
 	return highwayhash.Sum64(b[:], idKey)
+}
+
+// before is how often h came before, and counts this time.
+func (o *Ordinals) before(h uint64) uint32 {
+	if h != 0 && o.first(h) {
+		return 0
+	}
+	if o.again == nil {
+		o.again = make(map[uint64]uint32)
+	}
+	n := o.again[h]
+	o.again[h] = n + 1
+	if h == 0 {
+		return n
+	}
+	return n + 1
+}
+
+// first tells whether h, which is not zero, has no place yet, and gives it one.
+func (o *Ordinals) first(h uint64) bool {
+	if 2*o.used >= len(o.seen) {
+		o.grow()
+	}
+	at := o.place(h)
+	if o.seen[at] == h {
+		return false
+	}
+	o.seen[at] = h
+	o.used++
+	return true
+}
+
+// place is where h is, or would go.
+func (o *Ordinals) place(h uint64) uint64 {
+	mask := uint64(len(o.seen) - 1)
+	at := h & mask
+	for o.seen[at] != 0 && o.seen[at] != h {
+		at = (at + 1) & mask
+	}
+	return at
+}
+
+func (o *Ordinals) grow() {
+	old := o.seen
+	o.seen = make([]uint64, max(ordinalPlaces, 2*len(old)))
+	for _, h := range old {
+		if h != 0 {
+			o.seen[o.place(h)] = h
+		}
+	}
 }

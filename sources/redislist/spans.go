@@ -8,7 +8,7 @@ import (
 )
 
 // spansKept is the number of readers of a stream that can go on within a span without hashing its beginning again.
-// A state is some 30 kB.
+// A state is some 16 kB.
 const spansKept = 4
 
 // spanStates remembers what is known of the spans that reads ended within, each for exactly the index it ended at.
