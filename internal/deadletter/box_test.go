@@ -281,3 +281,27 @@ func TestDamagedLineHidesNothing(t *testing.T) {
 		t.Errorf("%+v", letters)
 	}
 }
+
+// TestLetterOfANewerLayout is named and left where it is; the others are read, also those that name this layout.
+func TestLetterOfANewerLayout(t *testing.T) {
+	dir := t.TempDir()
+	lines := `{"v":2,"id":"new","sink":"raw","lineage":"l","position":"1","whatever":true}` + "\n" +
+		`{"v":1,"id":"now","sink":"raw","lineage":"l","position":"2","bytes":"AAH/"}` + "\n" +
+		`{"id":"old","sink":"raw","lineage":"l","position":"3","bytes":"AAH/"}` + "\n"
+	name := filepath.Join(dir, "20260101T000000.000000000Z.jsonl")
+	if err := os.WriteFile(name, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	err := Each(t.Context(), dir, func(l *pipeline.Letter) error { ids = append(ids, l.ID); return nil })
+	var damaged *DamagedError
+	if !errors.As(err, &damaged) || damaged.Count != 1 || !strings.Contains(err.Error(), "newer version of sluice") || !strings.Contains(err.Error(), "layout 2") {
+		t.Errorf("%v", err)
+	}
+	if d := cmp.Diff([]string{"now", "old"}, ids); d != "" {
+		t.Error(d)
+	}
+	if now, err := os.ReadFile(name); err != nil || string(now) != lines {
+		t.Error("the file was touched")
+	}
+}

@@ -181,7 +181,9 @@ func (r *reader) file(ctx context.Context, name string, f func(line []byte) erro
 		if err == nil {
 			err = f(r.line)
 		}
-		if errors.Is(err, errDamaged) {
+		if errors.Is(err, pipeline.ErrNewer) {
+			r.lost(fmt.Sprintf("%s line %d (%s)", name, n, err))
+		} else if errors.Is(err, errDamaged) {
 			r.lost(fmt.Sprintf("%s line %d", name, n))
 		} else if err != nil {
 			return err
@@ -227,6 +229,9 @@ func (r *reader) mark(line []byte) error {
 	return nil
 }
 
+// letterLayout is that of the lines, as field v; lines of this layout leave it out.
+const letterLayout = 1
+
 // bytesBegin is where the payload begins in a line, as it is written.
 var bytesBegin = []byte(`,"bytes":"`)
 
@@ -239,7 +244,16 @@ func decode(line []byte) (*pipeline.Letter, error) {
 			head, payload = append(bytes.Clone(line[:i]), '}'), tail
 		}
 	}
-	err := json.Unmarshal(head, l)
+	var layout struct {
+		V int `json:"v"`
+	}
+	err := json.Unmarshal(head, &layout)
+	if err == nil && layout.V > letterLayout {
+		return nil, fmt.Errorf("%w: the letter has layout %d, this program knows %d", pipeline.ErrNewer, layout.V, letterLayout)
+	}
+	if err == nil {
+		err = json.Unmarshal(head, l)
+	}
 	if err == nil && payload != nil {
 		l.Bytes, err = base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(len(payload))), payload)
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"time"
 
@@ -25,6 +26,9 @@ type Spool interface {
 	// Remove deletes a batch; one that is not there is deleted.
 	Remove(ctx context.Context, id SpoolID, start Position) error
 }
+
+// ErrNewer says that a newer version of sluice has written what was to be read. It is whole, and that version can go on with it.
+var ErrNewer = errors.New("a newer version of sluice has written it")
 
 // SpoolID names the spool of one sink on one stream.
 type SpoolID struct {

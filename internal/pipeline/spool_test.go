@@ -573,3 +573,40 @@ func TestBatchesStayUntilReplicasHoldTheBooking(t *testing.T) {
 		wantSettled(t, reg, sp, s, 130)
 	})
 }
+
+// TestSpooledBatchOfANewerVersionWaits: it is neither damaged nor passed over; the list is for a pump that can read it.
+func TestSpooledBatchOfANewerVersionWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, sp, s := newRegistry(), &memSpool{name: "mem"}, newWriterSink()
+		s.down.Store(true)
+		reg.scarce.short.Store(true)
+		p := start(t, reg, spoolOptions(&box{}, sp, s))
+		reg.claim(p.Owes(Analytics), payloads(10)...)
+		time.Sleep(time.Minute)
+		p.end(t)
+		s.down.Store(false)
+		opt := spoolOptions(&box{}, sp, s)
+		opt.Spools = []Spool{newerSpool{sp}}
+		p = start(t, reg, opt)
+		reg.claim(p.Owes(Analytics), fresh(10, 10)...)
+		time.Sleep(time.Minute)
+		if missing := p.Lacking()[p.stream]; len(missing) != 1 || missing[0] != "s" || s.effects() != 0 {
+			t.Errorf("lacking %v, %d effects: nothing may pass what lies in the spool", missing, s.effects())
+		}
+		if st := p.SinkStatuses()[0]; !strings.Contains(st.LastError, "newer version") {
+			t.Errorf("status %+v", st)
+		}
+		p.end(t)
+		p = start(t, reg, spoolOptions(&box{}, sp, s))
+		time.Sleep(time.Minute)
+		p.end(t)
+		wantSettled(t, reg, sp, s, 20)
+	})
+}
+
+// newerSpool has batches that this version cannot read.
+type newerSpool struct{ *memSpool }
+
+func (newerSpool) Head(context.Context, SpoolID, Position) (SpoolHead, error) {
+	return SpoolHead{}, fmt.Errorf("%w: layout 2", ErrNewer)
+}

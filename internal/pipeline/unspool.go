@@ -226,6 +226,8 @@ func (l *lane) drainSpool(ctx context.Context, gen int) error {
 			l.spoolOne(ctx)
 		case errors.Is(err, errRewound):
 			return err
+		case errors.Is(err, ErrNewer): // left as it is, for a pump of that version
+			return l.block(ctx, gen, fmt.Errorf("what lies in the spool %s: %w", place.Where(), err))
 		default:
 			l.run.failed(err)
 			l.log.Warn("what lies in the spool cannot be delivered at the moment", "err", err)

@@ -14,13 +14,14 @@ import (
 
 // A batch is, all numbers big-endian:
 //
-//	magic   8 bytes
+//	magic   8 bytes: "SLUSPL", the layout as a digit, a line end
 //	header  length (4), CRC-32C of the JSON (4), JSON of pipeline.SpoolHead
 //	element length of the payload (4), true length (8), hash (8), CRC-32C of these 20 bytes and the payload (4), payload
 //
 // with as many elements as the header's range has positions, and nothing behind them.
 const (
 	magic       = "SLUSPL1\n"
+	layoutAt    = 6 // in magic
 	elementHead = 24
 	// maxHeader bounds what is read before a checksum was seen: a shape of hundreds of sinks is some 100 kB.
 	maxHeader = 16 << 20
@@ -78,8 +79,11 @@ func newReader(body io.ReadCloser) (*reader, error) {
 	if err := r.full(fixed[:]); err != nil {
 		return nil, err
 	}
+	if l := fixed[layoutAt]; string(fixed[:layoutAt]) == magic[:layoutAt] && l > magic[layoutAt] && l <= '9' && fixed[layoutAt+1] == '\n' {
+		return nil, fmt.Errorf("%w: the batch has layout %c, this program knows layout %c", pipeline.ErrNewer, l, magic[layoutAt])
+	}
 	if string(fixed[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it is no batch of this version", errDamaged)
+		return nil, fmt.Errorf("%w: it is no batch", errDamaged)
 	}
 	size, sum := binary.BigEndian.Uint32(fixed[len(magic):]), binary.BigEndian.Uint32(fixed[len(magic)+4:])
 	if size > maxHeader {

@@ -230,3 +230,34 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestBatchOfAnotherLayout: a newer one is not damaged, stays, and is not written over; what has no layout is damaged.
+func TestBatchOfAnotherLayout(t *testing.T) {
+	s, dir := open(t)
+	put(t, s, batch(0, 10))
+	names, err := filepath.Glob(filepath.Join(dir, "*", "*", "*"+suffix))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	data, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin, newer := range map[string]bool{"SLUSPL2\n": true, "SLUSPL9\n": true, "SLUSPL0\n": false, "SLUSPLx\n": false, "SLUSPL2x": false} {
+		changed := append([]byte(begin), data[len(magic):]...)
+		if err := os.WriteFile(names[0], changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, head := s.Head(t.Context(), id, position(0))
+		_, read := s.Read(t.Context(), id, position(0), 0, 10, 1<<20)
+		_, write := s.Put(t.Context(), id, batch(0, 10))
+		for what, err := range map[string]error{"head": head, "read": read, "put": write} {
+			if errors.Is(err, pipeline.ErrNewer) != newer || errors.Is(err, errDamaged) == newer {
+				t.Errorf("%q: %s: %v", begin, what, err)
+			}
+		}
+		if now, err := os.ReadFile(names[0]); err != nil || !bytes.Equal(now, changed) {
+			t.Errorf("%q was touched: %v", begin, err)
+		}
+	}
+}

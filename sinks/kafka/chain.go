@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -90,6 +91,10 @@ func parseNote(s string) (map[int]bus.Passed, error) {
 		return parts, nil
 	}
 	b, err := base64.RawStdEncoding.DecodeString(s)
+	if err == nil && len(b) > 0 && b[0] > noteVersion {
+		return nil, fmt.Errorf("%w: the note of the last messages has layout %d, this program knows %d: the list is left to a pump of that version",
+			pipeline.ErrNewer, b[0], noteVersion)
+	}
 	if err != nil || len(b) == 0 || b[0] != noteVersion {
 		return nil, errNote
 	}

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net"
@@ -287,4 +288,14 @@ func FuzzNote(f *testing.F) {
 			t.Fatalf("%q: %v, %v, %v", s, parts, again, err)
 		}
 	})
+}
+
+// TestNoteOfANewerLayout is said to be one: the list waits for a program that can read it.
+func TestNoteOfANewerLayout(t *testing.T) {
+	if _, err := parseNote(base64.RawStdEncoding.EncodeToString([]byte{2, 1, 2, 3})); !errors.Is(err, pipeline.ErrNewer) {
+		t.Errorf("%v", err)
+	}
+	if _, err := parseNote(base64.RawStdEncoding.EncodeToString([]byte{0, 1, 2, 3})); !errors.Is(err, errNote) {
+		t.Errorf("%v", err)
+	}
 }
