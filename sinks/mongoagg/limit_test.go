@@ -1,6 +1,7 @@
 package mongoagg
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,6 +64,26 @@ func TestForeignDocumentUnderOurID(t *testing.T) {
 	}
 }
 
+// TestForeignDocumentInTheCollectionOfAll costs its own organisation's records there, and no others of the same flush.
+func TestForeignDocumentInTheCollectionOfAll(t *testing.T) {
+	s := shared(t)
+	c := s.config()
+	c.MixedCollection = true
+	at := time.Unix(nine.Unix()/3600*3600, 0).UTC()
+	mixed := s.db.Collection(mixedName)
+	_, err := mixed.InsertOne(t.Context(), bson.D{{Key: "_id", Value: DocumentID("org", at, time.Hour)},
+		{Key: "orgid", Value: "another"}, {Key: "timestamp", Value: at}})
+	must(t, err)
+	d := sinktest.NewDriver(s.open(t, c))
+	must(t, d.Deliver(t.Context(), listOf("a", []*record.Record{request("org", "/", nine), request("well", "/", nine)})))
+	if len(d.Results.Dead) != 1 || !strings.Contains(d.Results.Dead[0].Reason, "of another") {
+		t.Errorf("%+v", d.Results)
+	}
+	if n, err := mixed.CountDocuments(t.Context(), bson.D{{Key: "orgid", Value: "well"}, {Key: "total.hits", Value: 1}}); err != nil || n != 1 {
+		t.Errorf("the other organisation's document: %d, %v", n, err)
+	}
+}
+
 // TestRights opens the sink as users who lack what it needs.
 func TestRights(t *testing.T) {
 	server := testenv.StartMongoUsers(t)
@@ -104,5 +125,34 @@ func TestForeignUniqueIndexAtTheStart(t *testing.T) {
 	err = sink.Open(t.Context())
 	if class, _ := pipeline.Classify(err); class != pipeline.FatalError || !strings.Contains(err.Error(), `dropIndex("orgid_1")`) {
 		t.Fatalf("Open = %v", err)
+	}
+}
+
+// TestDocumentOfANewerLayout: its records wait, without a dead letter, and it is left as it is; the other documents of the same flush, in
+// the same collection, are counted.
+func TestDocumentOfANewerLayout(t *testing.T) {
+	s := shared(t)
+	c := s.config()
+	c.MixedCollection = true
+	at := time.Unix(nine.Unix()/3600*3600, 0).UTC()
+	mixed := s.db.Collection(mixedName)
+	newer := bson.D{{Key: "_id", Value: DocumentID("org", at, time.Hour)}, {Key: "orgid", Value: "org"}, {Key: "timestamp", Value: at},
+		{Key: "sluice", Value: bson.D{{Key: "v", Value: 2}, {Key: "positions", Value: "in another way"}}}}
+	_, err := mixed.InsertOne(t.Context(), newer)
+	must(t, err)
+	d := sinktest.NewDriver(s.open(t, c))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = d.Deliver(ctx, listOf("a", []*record.Record{request("org", "/", nine), request("well", "/", nine)}))
+	if err == nil || len(d.Results.Dead) > 0 {
+		t.Errorf("%v, %+v", err, d.Results)
+	}
+	var now bson.D
+	must(t, mixed.FindOne(t.Context(), bson.D{{Key: "orgid", Value: "org"}}).Decode(&now))
+	if len(now) != len(newer) {
+		t.Errorf("it was touched: %v", now)
+	}
+	if n, err := mixed.CountDocuments(t.Context(), bson.D{{Key: "orgid", Value: "well"}, {Key: "total.hits", Value: 1}}); err != nil || n != 1 {
+		t.Errorf("the other organisation's document: %d, %v", n, err)
 	}
 }

@@ -1,6 +1,7 @@
 package mongoagg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,13 +51,14 @@ func (f *flushing) read(ctx context.Context, docs []*document) {
 	byCollection(unknown, func(collection string, ds []*document) {
 		for len(ds) > 0 {
 			n := min(len(ds), 500)
-			if err := f.readPositions(ctx, collection, ds[:n]); err != nil {
-				mu.Lock()
-				for _, d := range ds[:n] {
+			apart, err := f.readPositions(ctx, collection, ds[:n])
+			mu.Lock()
+			for _, d := range ds[:n] {
+				if err := cmp.Or(err, apart[d]); err != nil {
 					failed[d] = err
 				}
-				mu.Unlock()
 			}
+			mu.Unlock()
 			ds = ds[n:]
 		}
 	})
@@ -88,6 +90,7 @@ type bookkeeping struct {
 	Org       bson.RawValue      `bson:"orgid"`
 	Timestamp bson.RawValue      `bson:"timestamp"`
 	Sluice    struct {
+		Layout    int64              `bson:"v"`
 		Positions map[string]string  `bson:"pos"`
 		MapBytes  int64              `bson:"bytes"`
 		Adopting  primitive.ObjectID `bson:"adopting"`
@@ -95,11 +98,11 @@ type bookkeeping struct {
 	} `bson:"sluice"`
 }
 
-var justBookkeeping = bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}, {Key: "sluice.pos", Value: 1}, {Key: "sluice.bytes", Value: 1}, {Key: "sluice.adopting", Value: 1}, {Key: "sluice.dirty", Value: 1}}
+var justBookkeeping = bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}, {Key: "sluice.v", Value: 1}, {Key: "sluice.pos", Value: 1}, {Key: "sluice.bytes", Value: 1}, {Key: "sluice.adopting", Value: 1}, {Key: "sluice.dirty", Value: 1}}
 
 // readPositions reads with the client's concern: what a majority has, at the primary. What only a minority has may be
-// rolled back, and what rests on it would be lost.
-func (s *Sink) readPositions(ctx context.Context, collection string, docs []*document) error {
+// rolled back, and what rests on it would be lost. apart are the errors that concern one document alone.
+func (s *Sink) readPositions(ctx context.Context, collection string, docs []*document) (apart map[*document]error, err error) {
 	coll := s.db.Collection(collection)
 	ids, byID := make(bson.A, len(docs)), map[primitive.ObjectID]*document{}
 	for i, d := range docs {
@@ -107,33 +110,42 @@ func (s *Sink) readPositions(ctx context.Context, collection string, docs []*doc
 	}
 	cur, err := coll.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, options.Find().SetProjection(justBookkeeping))
 	if err != nil {
-		return fmt.Errorf("read positions: %w", mongo.Classify(err))
+		return nil, fmt.Errorf("read positions: %w", mongo.Classify(err))
 	}
 	var found []bookkeeping
 	if err := cur.All(ctx, &found); err != nil {
-		return fmt.Errorf("read positions: %w", mongo.Classify(err))
+		return nil, fmt.Errorf("read positions: %w", mongo.Classify(err))
 	}
+	apart = map[*document]error{}
 	for i := range found {
 		b := &found[i]
 		if !b.Sluice.Adopting.IsZero() {
 			if err := s.finishAdoption(ctx, coll, byID[b.ID], b.Sluice.Adopting); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if err := byID[b.ID].learn(b); err != nil {
-			return err
+			apart[byID[b.ID]] = err
 		}
 		delete(byID, b.ID)
 	}
 	if len(byID) == 0 {
-		return nil
+		return apart, nil
 	}
-	return s.adopt(ctx, coll, byID)
+	return apart, s.adopt(ctx, coll, byID)
 }
+
+// bookLayout is that of the bookkeeping, as sluice.v; documents of this layout have no such field. Another layout keeps its positions and
+// revisions under other names: so no update of this one, which names them by equality, finds a document of a newer one.
+const bookLayout = 1
 
 // learn takes over what was read.
 func (d *document) learn(b *bookkeeping) error {
 	d.forgotten()
+	if b.Sluice.Layout > bookLayout {
+		return fmt.Errorf("%w: the bookkeeping of document %s has layout %d, this program knows %d; its records wait",
+			pipeline.ErrNewer, d.id.Hex(), b.Sluice.Layout, bookLayout)
+	}
 	org, _ := b.Org.StringValueOK()
 	if at, ok := b.Timestamp.DateTimeOK(); !ok || org != d.org || at != d.bucket*1000 {
 		return pipeline.Permanent(fmt.Errorf("document %s has the organisation or time of another: no update finds it", d.id.Hex()))

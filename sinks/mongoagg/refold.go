@@ -1,6 +1,7 @@
 package mongoagg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,8 @@ func (b *rebuilding) coarser(ctx context.Context, f *refold) error {
 // load reads a document, finishing or beginning the adoption of an incumbent's unless it only looks.
 func (b *rebuilding) load(ctx context.Context, t *target) error {
 	if !b.looks {
-		if err := b.readPositions(ctx, t.collection, []*document{t.document}); err != nil {
+		apart, err := b.readPositions(ctx, t.collection, []*document{t.document})
+		if err := cmp.Or(err, apart[t.document]); err != nil {
 			return err
 		}
 	}
