@@ -32,10 +32,13 @@ func (s *spare) take(ctx context.Context, where string, lack int64) (bool, error
 		if err != nil {
 			return false, err
 		}
+		counted := map[string]bool{} // sources that are followed: their lists have one account together
 		for _, l := range state {
-			if !l.Uptime && !l.Only {
-				s.left[where] += int64(l.Sinks[s.sink].NotOwed)
+			if l.Uptime || l.Only || l.Followed != nil && counted[l.Source] {
+				continue
 			}
+			counted[l.Source] = counted[l.Source] || l.Followed != nil
+			s.left[where] += int64(l.Sinks[s.sink].NotOwed)
 		}
 	}
 	if lack <= 0 || lack > s.left[where] {
@@ -75,8 +78,8 @@ func (d *deepStores) aggregates(ctx context.Context, name string, c *config.Sink
 				return nil
 			}
 			known := newRegistries(d.cfg, d.log, d.archive.name, name)
-			reach := known.read(ctx)
-			look := d.span(known, from, to)
+			reach := d.reach(ctx, known, from)
+			look := d.span(d.archive.Archive, known, from, to)
 			var failed error
 			n, err := sink.Compare(ctx, mongoagg.Comparison{From: from, To: to, Patience: d.patience, Skip: skip, Wants: filter.Passes,
 				Look: func(ctx context.Context) (mongoagg.Snapshot, error) { return look(ctx) },
@@ -135,7 +138,7 @@ func (d *deepStores) local(name string, c *config.Sink, settings sqlite.Config, 
 				r.Add(deepaudit.Finding{Kind: deepaudit.Untold, Hour: from, Reason: "objects of the hour cannot be read"})
 				return nil
 			}
-			look := d.span(newRegistries(d.cfg, d.log, d.archive.name, name), from, to)
+			look := d.span(d.own, newRegistries(d.cfg, d.log, d.archive.name, name), from, to)
 			got, err := file.Compare(ctx, from, d.patience, skip, func(ctx context.Context) (sqlite.Snapshot, error) { return look(ctx) })
 			if err != nil {
 				return untold(r, from, err)

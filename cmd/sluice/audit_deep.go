@@ -81,7 +81,7 @@ func (e *environment) auditDeep(ctx context.Context, r role, o *deepOptions, out
 	if err != nil {
 		return err
 	}
-	ledger := &deepLedger{sources: sources, sinks: sortedKeys(cfg.Sinks)}
+	ledger := &deepLedger{sources: sources, sinks: sortedKeys(cfg.Sinks), following: followingSinks(cfg)}
 	books, err := ledger.books(ctx)
 	if err != nil {
 		return err
@@ -97,6 +97,9 @@ func (e *environment) auditDeep(ctx context.Context, r role, o *deepOptions, out
 			}
 		}}
 	if err := e.deepArchive(ctx, cfg, o.archive, d, &opt); err != nil {
+		return err
+	}
+	if err := d.follow(ctx, sources, &opt); err != nil {
 		return err
 	}
 	if err := d.open(ctx, o.sinks, &opt); err != nil {
@@ -126,7 +129,7 @@ func (e *environment) deepArchive(ctx context.Context, cfg *config.Config, name 
 		return err
 	}
 	d.closers = append(d.closers, a.close)
-	d.archive = a
+	d.archive, d.own = a, a.Archive
 	opt.Archive, opt.ArchiveName, opt.Filters = a.Archive, a.name, cfg.Sinks[a.name].Filters.Pipeline()
 	if keep := cfg.Retention.Archive.Keep.D(); keep > 0 {
 		opt.Expired = d.now.Add(-keep)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"sluice/internal/deepaudit"
 	"sluice/internal/pipeline"
@@ -12,8 +13,9 @@ import (
 
 // deepLedger reads for an audit how far lists have come.
 type deepLedger struct {
-	sources []source
-	sinks   []string
+	sources   []source
+	sinks     []string
+	following []string // of sinks, those that get what is followed
 }
 
 // books is the ledger as audit prints it.
@@ -29,6 +31,12 @@ func (l *deepLedger) Read(ctx context.Context) (deepaudit.State, error) {
 	defer cancel()
 	out := deepaudit.State{}
 	for _, s := range l.sources {
+		if a, ok := s.(archiveSource); ok {
+			if err := l.followed(ctx, a, out); err != nil {
+				return nil, fmt.Errorf("audit source %s: %w", s.Name(), err)
+			}
+			continue
+		}
 		lists, err := s.Audit(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("audit source %s: %w", s.Name(), err)
@@ -40,6 +48,25 @@ func (l *deepLedger) Read(ctx context.Context) (deepaudit.State, error) {
 		}
 	}
 	return out, nil
+}
+
+// followed reads how far an archive was followed.
+func (l *deepLedger) followed(ctx context.Context, s archiveSource, out deepaudit.State) error {
+	f, err := s.Followed(ctx)
+	if err != nil {
+		return err
+	}
+	sinks := map[string]deepaudit.Booked{}
+	for _, name := range l.following {
+		sinks[name] = deepaudit.Booked{NotOwed: f.NotOwed(name)}
+	}
+	for _, lineage := range f.Lineages() {
+		if out[lineage] == nil { // a list that is drained here as well is told by its registry
+			out[lineage] = &deepaudit.List{Source: s.Name(), Name: "followed", Sinks: sinks, Settled: map[string]pipeline.Position{},
+				Followed: func(hour time.Time) pipeline.Position { return f.At(lineage, hour) }}
+		}
+	}
+	return nil
 }
 
 func (l *deepLedger) list(source string, a *redislist.ListAudit) *deepaudit.List {

@@ -27,7 +27,9 @@ import (
 type deepStores struct {
 	cfg      *config.Config
 	log      *slog.Logger
-	archive  *openArchive // nil: there is none
+	archive  *openArchive          // nil: there is none
+	own      archivesource.Archive // without those that are followed
+	followed []archiveSource
 	letters  []pipeline.Letter
 	now      time.Time
 	patience time.Duration
@@ -175,13 +177,16 @@ func (d *deepStores) skips(sink string) func(*format.Row) bool {
 	}
 }
 
-// span looks into the archive for a store that counts.
-func (d *deepStores) span(known *registries, from, to time.Time) func(context.Context) (*archivesource.Span, error) {
+// span looks into an archive for a store that counts.
+func (d *deepStores) span(a archivesource.Archive, known *registries, from, to time.Time) func(context.Context) (*archivesource.Span, error) {
 	looked := false
 	return func(ctx context.Context) (*archivesource.Span, error) {
-		reach := known.read(ctx)
-		s, err := d.archive.SpanAsIs(ctx, from, to, !looked, reach)
+		reach := d.reach(ctx, known, from)
+		s, err := a.SpanAsIs(ctx, from, to, !looked, reach)
 		looked = looked || err == nil
+		if err == nil && len(a.More) > 0 { // their rows are masked again on their way
+			err = s.Masked(d.cfg.RecordShape().Masks)
+		}
 		return s, err
 	}
 }

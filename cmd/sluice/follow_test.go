@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
+	"go.mongodb.org/mongo-driver/bson"
 
 	"sluice/internal/testenv"
 )
@@ -85,6 +87,13 @@ func TestTwoRegionsReportToOneCentre(t *testing.T) {
 	a := r.audit(central[0])
 	if !a.Balanced || a.Taken != uint64(len(e.records)) || len(a.Sources["lake"]) != 2 {
 		t.Errorf("ledger: %+v", a)
+	}
+	r.sluice(central[0], 0, "audit", "--deep")
+	if _, err := r.mongoDB().Collection("tyk_analytics").DeleteOne(context.Background(), bson.M{}); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := r.sluice(central[0], 1, "audit", "--deep", "--sink", "raw"); !strings.Contains(out, "1 missing") {
+		t.Errorf("a record was deleted: %s", out)
 	}
 	p := r.start("check", "--connect", "--config", central[0])
 	if code := p.Wait(); code != 0 || !strings.Contains(p.Stdout(), "nothing of the last two days waits") {

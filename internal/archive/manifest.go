@@ -38,7 +38,8 @@ type Manifest struct {
 	Anonymised  int64             `json:"anonymised,omitempty"` // records whose person cannot be told any more
 	Imported    string            `json:"imported,omitempty"`   // kind of store that the rows were read from; empty: a gateway's list
 
-	Key string `json:"-"` // the object's key, set by ParseManifest
+	Key    string `json:"-"` // the object's key, set by ParseManifest
+	Origin int    `json:"-"` // which of several archives that are read together it lies in, set by who reads them
 }
 
 // Range is a run of positions of one lineage: what lies in it and in the object's hour is in the object, but for what

@@ -18,15 +18,17 @@ type Options struct {
 	ArchiveName string
 	Filters     *pipeline.Filters // of the archive, as configured; nil: there are none
 	Passes      func(*pipeline.Filters, *Held) bool
-	Expired     time.Time // a rule removes what of the archive is older; zero: none does
-	From, To    time.Time // zero: no bound
-	Keyed       []*Keyed
-	Counting    []*Counting
-	Ledger      Ledger
-	Letters     []pipeline.Letter
-	Rate        float64       // records a second that are read; 0: as fast as it goes
-	Patience    time.Duration // how long to wait in all for an archive or a store that is behind
-	Moved       func(records int64, hour time.Time)
+	// FollowedFrom is from when on archives that are followed have anything; zero: none is.
+	FollowedFrom time.Time
+	Expired      time.Time // a rule removes what of the archive is older; zero: none does
+	From, To     time.Time // zero: no bound
+	Keyed        []*Keyed
+	Counting     []*Counting
+	Ledger       Ledger
+	Letters      []pipeline.Letter
+	Rate         float64       // records a second that are read; 0: as fast as it goes
+	Patience     time.Duration // how long to wait in all for an archive or a store that is behind
+	Moved        func(records int64, hour time.Time)
 }
 
 // audit is one under way.
@@ -42,6 +44,7 @@ type audit struct {
 	begin    State // the ledger as it was before anything was read
 	first    time.Time
 	listed   map[string]bool     // keys of the hour's manifests
+	followed map[string]bool     // lineages that lie in archives that are followed
 	damaged  bool                // the hour has an object that cannot be read
 	filters  []*pipeline.Filters // that rows of the hour went through
 	partial  bool                // some row did
@@ -51,7 +54,7 @@ type audit struct {
 func Run(ctx context.Context, o Options) (*Report, error) { return run(ctx, o, maxEntries) }
 
 func run(ctx context.Context, o Options, limit int) (*Report, error) {
-	a := &audit{o: o, limit: limit, patience: o.Patience, pace: pacer{rate: o.Rate}, letters: sortLetters(o.Letters), chain: chain{lists: map[string]*links{}},
+	a := &audit{o: o, limit: limit, patience: o.Patience, pace: pacer{rate: o.Rate}, letters: sortLetters(o.Letters), chain: chain{lists: map[string]*links{}}, followed: map[string]bool{},
 		report: &Report{Archive: o.ArchiveName, From: o.From, To: o.To, Stores: map[string]*StoreReport{}}}
 	for _, k := range o.Keyed {
 		a.report.Stores[k.Name] = NewStoreReport(k.Type)
@@ -90,8 +93,10 @@ func (a *audit) prepare(ctx context.Context) error {
 		var never uint64
 		for lineage, l := range a.begin {
 			if b := l.Sinks[k.Name]; b.NotOwed > 0 && !l.Uptime && !l.Only {
-				k.spare[lineage] = b.NotOwed
-				never += b.NotOwed
+				if account := a.account(lineage); k.spare[account] == 0 { // those that are followed have one together
+					k.spare[account] = b.NotOwed
+					never += b.NotOwed
+				}
 			}
 		}
 		if never > 0 {
@@ -221,6 +226,9 @@ func (a *audit) hour(ctx context.Context, at time.Time, parts []archive.Hour) er
 		}
 		for _, m := range p.Manifests {
 			a.listed[m.Key] = true
+			for _, r := range m.Positions {
+				a.followed[r.Lineage] = a.followed[r.Lineage] || m.Origin > 0
+			}
 			if m.Filters != nil && !slices.ContainsFunc(a.filters, func(f *pipeline.Filters) bool { return reflect.DeepEqual(f, m.Filters) }) {
 				a.filters = append(a.filters, m.Filters)
 			}

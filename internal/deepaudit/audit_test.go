@@ -153,6 +153,9 @@ type books struct {
 }
 
 func (b *books) Read(context.Context) (State, error) {
+	if b.now == nil {
+		return State{}, nil
+	}
 	if b.reads++; b.reads > 1 && b.next != nil {
 		return State{lineage: b.next}, nil
 	}

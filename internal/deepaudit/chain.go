@@ -48,8 +48,8 @@ func (a *audit) links(at time.Time, ms []*archive.Manifest) {
 	for _, m := range ms {
 		a.chain.lacks = a.chain.lacks || m.Erased > 0
 		for _, r := range m.Positions {
-			if archive.IsImport(r.Lineage) {
-				continue // gaps between IDs mean nothing
+			if archive.IsImport(r.Lineage) || m.Origin > 0 {
+				continue // gaps between IDs mean nothing, and who writes a followed archive audits it
 			}
 			from, err1 := pipeline.ParsePosition(r.From)
 			to, err2 := pipeline.ParsePosition(r.To)

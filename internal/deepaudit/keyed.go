@@ -113,7 +113,7 @@ func (a *audit) missing(ctx context.Context, c *comparison, r *StoreReport, befo
 		}
 		for j := range same {
 			e := &same[j]
-			if e.takes&c.bit != 0 && e.may&c.bit == 0 && before.settled(e.stream.Lineage, c.k.Name, e.at) {
+			if e.takes&c.bit != 0 && e.may&c.bit == 0 && a.settled(before, e, c.k.Name, hour) {
 				gone = append(gone, e)
 				return
 			}
@@ -128,14 +128,30 @@ func (a *audit) missing(ctx context.Context, c *comparison, r *StoreReport, befo
 		switch {
 		case !floor.IsZero() && (early || !time.Unix(seconds(e.id), 0).After(floor)):
 			r.Note("the capped collection has turned over: records before " + floor.UTC().Format(time.RFC3339) + " are not looked for")
-		case early && c.k.spare[e.stream.Lineage] > 0:
-			c.k.spare[e.stream.Lineage]--
+		case early && c.k.spare[a.account(e.stream.Lineage)] > 0:
+			c.k.spare[a.account(e.stream.Lineage)]--
 		default:
 			r.Add(Finding{Kind: Missing, Hour: hour, Record: e.id.String(), List: e.stream.List, Position: e.at.String(),
 				Reason: "the archive has the record, the ledger says that it was delivered, and it is not there"})
 		}
 	}
 	return nil
+}
+
+// settled tells whether a sink should have a row. What lies in a followed archive and is not followed yet is not owed yet.
+func (a *audit) settled(s State, e *entry, sink string, hour time.Time) bool {
+	if s[e.stream.Lineage] == nil && a.followed[e.stream.Lineage] {
+		return false
+	}
+	return s.settled(e.stream.Lineage, sink, e.at, hour)
+}
+
+// account is under which name it is kept what a sink was not owed of a lineage.
+func (a *audit) account(lineage string) string {
+	if l := a.begin[lineage]; l != nil && l.Followed != nil {
+		return "followed by " + l.Source
+	}
+	return lineage
 }
 
 func seconds(id record.ID) int64 {
@@ -185,6 +201,9 @@ func (a *audit) strangers(ctx context.Context, c *comparison, r *StoreReport, ho
 	switch {
 	case a.first.IsZero() || hour.Before(a.first):
 		add(Untold, "it is from before the archive's first record")
+		return nil
+	case hour.Before(a.o.FollowedFrom):
+		add(Untold, "it may be of an archive that is followed and has no hour that old any more")
 		return nil
 	case a.damaged:
 		add(Untold, "the archive does not have it, but objects of its hour cannot be read")

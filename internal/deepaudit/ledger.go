@@ -25,6 +25,10 @@ type List struct {
 	End          pipeline.Position            // behind the last open claim; zero: there is none
 	Settled      map[string]pipeline.Position // by sink: everything below is settled, and not in its spool
 	Sinks        map[string]Booked
+
+	// Followed is up to where rows of an hour were delivered, of a list whose archive is followed; nil for one that is drained. What
+	// was NotOwed is then that of all lists of the source together.
+	Followed func(hour time.Time) pipeline.Position
 }
 
 // Booked is what the ledger says of a list and sink.
@@ -33,14 +37,17 @@ type Booked struct {
 	NotOwed                      uint64 // claimed before the sink was configured, or released
 }
 
-// settled tells whether a sink is done with a position. A list that nobody knows is not Redis's any more.
-func (s State) settled(lineage, sink string, at pipeline.Position) bool {
+// settled tells whether a sink is done with a position of an hour. A list that nobody knows is not Redis's any more.
+func (s State) settled(lineage, sink string, at pipeline.Position, hour time.Time) bool {
 	l := s[lineage]
 	if l == nil {
 		return true
 	}
 	if _, owes := l.Sinks[sink]; !owes {
 		return false
+	}
+	if l.Followed != nil {
+		return at.Compare(l.Followed(hour)) < 0
 	}
 	return at.Compare(l.Settled[sink]) < 0
 }

@@ -59,7 +59,7 @@ type Keyed struct {
 	Gone       func(*record.Record) bool // whether a rule, an expiry, may have removed it since
 
 	first map[string]position // by lineage: the least position that is there
-	spare map[string]uint64   // by lineage: records that it was never owed
+	spare map[string]uint64   // by account: records that it was never owed
 }
 
 // Counting is a sink that keeps counters.

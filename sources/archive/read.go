@@ -13,39 +13,99 @@ import (
 
 // Archive is where an archive lies.
 type Archive struct {
-	Store  format.Store
+	Store  format.Store // nil: there are only others
 	Prefix string
+	More   []Part // others, whose hours and rows are read with its own
+}
+
+// Part is what is read of another archive.
+type Part struct {
+	Archive
+	Regions []string  // empty: all
+	Since   time.Time // hours before are left out
+}
+
+// takes tells whether a region's hour is read.
+func (p *Part) takes(region string, t time.Time) bool {
+	return !t.Before(p.Since) && (len(p.Regions) == 0 || slices.Contains(p.Regions, region))
+}
+
+// part is the archive with that origin.
+func (a Archive) part(origin int) Part {
+	if origin == 0 {
+		return Part{Archive: Archive{Store: a.Store, Prefix: a.Prefix}}
+	}
+	return a.More[origin-1]
+}
+
+// partDay is a day of one of the parts.
+type partDay struct {
+	format.Day
+	origin int
+}
+
+// days are those of all parts, in order.
+func (a Archive) days(ctx context.Context, from, to time.Time) (out []partDay, err error) {
+	for origin := range len(a.More) + 1 {
+		p := a.part(origin)
+		if p.Store == nil {
+			continue
+		}
+		days, err := format.Days(ctx, p.Store, p.Prefix, from, to)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range days {
+			out = append(out, partDay{d, origin})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b partDay) int { return a.Time.Compare(b.Time) })
+	return out, nil
 }
 
 // Hours are the hours of which the archive has something and that touch [from, to), in the order of time, then of
 // region. Zero times are no bounds. It ends after its first error.
 func (a Archive) Hours(ctx context.Context, from, to time.Time) iter.Seq2[format.Hour, error] {
 	return func(yield func(format.Hour, error) bool) {
-		days, err := format.Days(ctx, a.Store, a.Prefix, from, to)
+		days, err := a.days(ctx, from, to)
 		if err != nil {
 			yield(format.Hour{}, err)
 			return
 		}
-		for _, d := range days {
-			for t := d.Time; t.Before(d.Time.Add(24 * time.Hour)); t = t.Add(time.Hour) {
+		for len(days) > 0 {
+			n, day := 1, days[0].Time
+			for n < len(days) && days[n].Time.Equal(day) {
+				n++
+			}
+			for t := day; t.Before(day.Add(24 * time.Hour)); t = t.Add(time.Hour) {
 				if !from.IsZero() && !t.Add(time.Hour).After(from) || !to.IsZero() && !t.Before(to) {
 					continue
 				}
-				if !a.hour(ctx, d, t, yield) {
-					return
+				for _, d := range days[:n] {
+					if !a.hour(ctx, &d, t, yield) {
+						return
+					}
 				}
 			}
+			days = days[n:]
 		}
 	}
 }
 
 // hour yields an hour of every region that has something on its day, and tells whether to go on.
-func (a Archive) hour(ctx context.Context, d format.Day, t time.Time, yield func(format.Hour, error) bool) bool {
+func (a Archive) hour(ctx context.Context, d *partDay, t time.Time, yield func(format.Hour, error) bool) bool {
+	p := a.part(d.origin)
 	for _, region := range d.Regions {
-		h, err := format.ReadHour(ctx, a.Store, a.Prefix, region, t)
+		if !p.takes(region, t) {
+			continue
+		}
+		h, err := format.ReadHour(ctx, p.Store, p.Prefix, region, t)
 		if err != nil {
 			yield(h, err)
 			return false
+		}
+		for _, m := range slices.Concat(h.Manifests, h.Replaced) {
+			m.Origin = d.origin
 		}
 		if len(h.Objects)+len(h.Manifests)+len(h.Broken) > 0 && !yield(h, nil) {
 			return false
@@ -66,6 +126,7 @@ func (u *Unreadable) Unwrap() error { return u.Err }
 // Rows reads the rows of an object as they come; a row may come before damage further on is found, which is then an
 // *Unreadable. An error of do ends it.
 func (a Archive) Rows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
+	a = a.part(m.Origin).Archive
 	r, err := format.Open(ctx, a.Store, m)
 	if errors.Is(err, format.ErrNotFound) {
 		if by := a.Successor(ctx, m); by != nil {
@@ -113,6 +174,7 @@ func (a Archive) Successor(ctx context.Context, m *format.Manifest) *format.Mani
 
 // moved reads an object's rows from the one that stands for it.
 func (a Archive) moved(ctx context.Context, m, by *format.Manifest, do func(*format.Row) error) error {
+	by.Origin = 0
 	return a.WholeRows(ctx, by, func(r *format.Row) error {
 		if !within(m, r) {
 			return nil
@@ -139,7 +201,7 @@ const wholeBytes = 16 << 20
 // WholeRows is Rows for who must not act on a damaged object: the first row comes when all of them are known to be good.
 func (a Archive) WholeRows(ctx context.Context, m *format.Manifest, do func(*format.Row) error) error {
 	if m.Bytes > wholeBytes {
-		err := format.Verify(ctx, a.Store, m)
+		err := format.Verify(ctx, a.part(m.Origin).Store, m)
 		if err != nil && !errors.Is(err, format.ErrNotFound) {
 			return unreadable(ctx, m, err)
 		}
