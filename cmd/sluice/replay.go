@@ -32,9 +32,9 @@ func replayCommand(e *environment) *cobra.Command {
 		Short: "Brings records of the archive into sinks again, any number of times with the same result",
 		Long: `Reads the records of a time from the archive and delivers them to the named sinks, or to every other sink than the
 archive. Records that a sink has are not doubled: mongo-raw and opensearch know them by their ID. In mongo-aggregate the
-documents of the time are rebuilt, each replaced as a whole, also while a pump writes to them; for it --from and --to must
-be bounds of buckets, and --api and --status cannot be used. Another archive (s3-csv, csv) gets whole objects, by hours. In
-sqlite hours are rebuilt, while no pump holds the file.
+documents of which the time has a part are rebuilt, each replaced as a whole, also while a pump writes to them; so --api and --status
+cannot be used for it. Another archive (s3-csv, csv) gets whole objects, by hours. In sqlite hours are rebuilt, of all organisations,
+while no pump holds the file. Without --sink, a sink that --org, --api or --status do not fit is left out, which is said.
 
 Every object is verified before its first record is delivered. One that is damaged is named, the rest goes on, and the
 exit code is 1. A replay that was interrupted or killed goes on with --resume and the same other flags.`,

@@ -37,10 +37,6 @@ func planLocal(log *slog.Logger, name string, c sqlite.Config, s *config.Sink, r
 		return nil, usageError{fmt.Errorf("sink %s rebuilds whole hours, which count all organisations: leave out --org, --api and --status, or name the "+
 			"other sinks with --sink", name)}
 	}
-	if from, to := req.From.Truncate(time.Hour), req.To.Add(time.Hour-1).Truncate(time.Hour); !from.Equal(req.From) || !to.Equal(req.To) {
-		return nil, usageError{fmt.Errorf("sink %s rebuilds whole hours: give bounds of them, like --from %s --to %s, or name the other sinks with --sink",
-			name, from.Format(time.RFC3339), to.Format(time.RFC3339))}
-	}
 	sink, err := sqlite.New(name, c, log)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
@@ -61,7 +57,7 @@ func (r *replayer) locals(ctx context.Context) error {
 	}
 	for _, t := range r.plan.locals {
 		if r.result.Local[t.name] == nil {
-			r.result.Local[t.name] = &localCounts{Left: []hourFailure{}, Next: r.request.From}
+			r.result.Local[t.name] = &localCounts{Left: []hourFailure{}, Next: r.request.From.Truncate(time.Hour)}
 		}
 		if err := r.local(ctx, t); err != nil {
 			return fmt.Errorf("sink %s: %w", t.name, err)

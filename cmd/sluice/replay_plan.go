@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,7 +37,8 @@ type replayPlan struct {
 // planReplay makes the chosen sinks. Nothing connects; what cannot be right is refused with its cure.
 func planReplay(cfg *config.Config, log *slog.Logger, archive string, req *replayRequest, out io.Writer) (*replayPlan, error) {
 	plan := &replayPlan{names: slices.Clone(req.o.sinks)}
-	if len(plan.names) == 0 {
+	asked := len(plan.names) > 0
+	if !asked {
 		for _, name := range sortedKeys(cfg.Sinks) {
 			if name != archive {
 				plan.names = append(plan.names, name)
@@ -48,6 +50,7 @@ func planReplay(cfg *config.Config, log *slog.Logger, archive string, req *repla
 	if len(plan.names) == 0 {
 		return nil, usageError{fmt.Errorf("there is no sink to replay into beside archive %s", archive)}
 	}
+	var left []string
 	for _, name := range plan.names {
 		c, ok := cfg.Sinks[name]
 		switch {
@@ -56,10 +59,18 @@ func planReplay(cfg *config.Config, log *slog.Logger, archive string, req *repla
 		case name == archive:
 			return nil, usageError{fmt.Errorf("--sink %s is the archive that is read: choose another sink, or another --archive", name)}
 		}
-		if err := plan.add(cfg, log, name, &c, req, out); err != nil {
+		err := plan.add(cfg, log, name, &c, req, out)
+		_, topic := c.Settings.(kafka.Config)
+		if !asked && errors.As(err, new(usageError)) && (topic || req.Filtered()) && len(left)+1 < len(plan.names) { // it fits others alone
+			log.Warn("a sink is left out of the replay", "sink", name, "why", err)
+			left = append(left, name)
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
+	plan.names = slices.DeleteFunc(plan.names, func(name string) bool { return slices.Contains(left, name) })
 	return plan, nil
 }
 

@@ -16,10 +16,11 @@ import (
 
 // rebuildTarget is a mongo-aggregate sink whose documents are rebuilt.
 type rebuildTarget struct {
-	name    string
-	sink    *mongoagg.Sink
-	filters archivesource.Filter
-	timeout time.Duration
+	archivesource.Selection // of whole documents
+	name                    string
+	sink                    *mongoagg.Sink
+	filters                 archivesource.Filter
+	timeout                 time.Duration
 }
 
 // rebuildCounts tells what became of a sink's documents.
@@ -42,16 +43,13 @@ func planRebuild(log *slog.Logger, name string, c mongoagg.Config, s *config.Sin
 		return nil, usageError{fmt.Errorf("sink %s rebuilds whole documents, which count all APIs and response codes: leave out --api and "+
 			"--status, or name the other sinks with --sink", name)}
 	}
-	width := c.Bucket.D()
-	if from, to := req.From.Truncate(width), req.To.Add(width-1).Truncate(width); !from.Equal(req.From) || !to.Equal(req.To) {
-		return nil, usageError{fmt.Errorf("sink %s rebuilds whole documents of %s: give bounds of them, like --from %s --to %s, or name the "+
-			"other sinks with --sink", name, c.Bucket, from.Format(time.RFC3339), to.Format(time.RFC3339))}
-	}
 	sink, err := mongoagg.New(name, c, log)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
 	}
-	return &rebuildTarget{name: name, sink: sink, filters: archivesource.NewFilter(s.Filters.Pipeline()), timeout: s.Timeout.D()}, nil
+	width, sel := c.Bucket.D(), req.Selection // every document of which the time has a part
+	sel.From, sel.To = sel.From.Truncate(width), sel.To.Add(width-1).Truncate(width)
+	return &rebuildTarget{name: name, sink: sink, Selection: sel, filters: archivesource.NewFilter(s.Filters.Pipeline()), timeout: s.Timeout.D()}, nil
 }
 
 // rebuild rebuilds the documents of the sinks that keep aggregates, hour by hour.
@@ -64,7 +62,7 @@ func (r *replayer) rebuild(ctx context.Context) error {
 	}
 	for _, t := range r.plan.rebuilds {
 		if r.result.Rebuilt[t.name] == nil {
-			r.result.Rebuilt[t.name] = &rebuildCounts{Failures: []mongoagg.RebuildFailure{}, Refused: []hourFailure{}, Next: r.request.From}
+			r.result.Rebuilt[t.name] = &rebuildCounts{Failures: []mongoagg.RebuildFailure{}, Refused: []hourFailure{}, Next: t.From}
 		}
 		if err := r.rebuildSink(ctx, t); err != nil {
 			return err
@@ -86,10 +84,10 @@ func (r *replayer) rebuildSink(ctx context.Context, t *rebuildTarget) (err error
 	}
 	counts := r.result.Rebuilt[t.name]
 	known := newRegistries(r.cfg, r.log, r.archive.name, t.name)
-	for counts.Next.Before(r.request.To) {
+	for counts.Next.Before(t.To) {
 		from, to := counts.Next, counts.Next.Truncate(time.Hour).Add(time.Hour)
-		if to.After(r.request.To) {
-			to = r.request.To
+		if to.After(t.To) {
+			to = t.To
 		}
 		if err := r.rebuildHour(ctx, t, known, from, to); err != nil {
 			return err
@@ -99,7 +97,7 @@ func (r *replayer) rebuildSink(ctx context.Context, t *rebuildTarget) (err error
 			return err
 		}
 		if r.progress.due() {
-			done, all := to.Sub(r.request.From), r.request.To.Sub(r.request.From)
+			done, all := to.Sub(t.From), t.To.Sub(t.From)
 			r.progress.at(uint64(counts.Replaced+counts.Unchanged), 0, fmt.Sprintf("%s, %d%% of the time", t.name, 100*done/all))
 		}
 	}
@@ -111,8 +109,8 @@ func (r *replayer) rebuildHour(ctx context.Context, t *rebuildTarget, known *reg
 	counts := r.result.Rebuilt[t.name]
 	looked := false
 	did, err := t.sink.Rebuild(ctx, mongoagg.Rebuild{
-		From: from, To: to, Orgs: r.request.Orgs, Patience: r.request.o.timeout,
-		Wants: func(rec *record.Record) bool { return r.request.Takes(rec) && t.filters.Passes(rec) },
+		From: from, To: to, Orgs: t.Orgs, Patience: r.request.o.timeout,
+		Wants: func(rec *record.Record) bool { return t.Takes(rec) && t.filters.Passes(rec) },
 		Look: func(ctx context.Context) (mongoagg.Snapshot, error) {
 			reach := known.read(ctx)
 			s, err := r.archive.Span(ctx, from, to, looked, reach)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,7 +106,8 @@ func TestReplayBringsEverySinkBack(t *testing.T) {
 	r.wantEverywhere()
 
 	r.alter()
-	if res = r.replay(file, 0, append(day, "--sink", "dashboard")...); res.Rebuilt["dashboard"].Replaced == 0 || len(res.Sinks) != 0 {
+	within := span(capturedHour.Truncate(24*time.Hour).Add(time.Minute-24*time.Hour), capturedHour.Truncate(24*time.Hour).Add(48*time.Hour-time.Minute))
+	if res = r.replay(file, 0, append(within, "--sink", "dashboard")...); res.Rebuilt["dashboard"].Replaced == 0 || len(res.Sinks) != 0 {
 		t.Errorf("altered documents: %+v", res.Rebuilt["dashboard"])
 	}
 	r.wantAggregates(r.expect().records)
@@ -235,6 +237,9 @@ func TestReplayChoosesRecords(t *testing.T) {
 	if err := r.mongoDB().Collection("tyk_analytics").Drop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	r.sink("dashboard", "mongo-aggregate", `uri: "mongodb://127.0.0.1:1/"`) // it cannot be given a part
+	r.sink("bus", "kafka", `brokers: ["127.0.0.1:1"], topic: t`)
+	file = r.file(nil)
 	half := span(capturedHour, capturedHour.Add(time.Hour)) // the first second is in, the rest out
 	flags := append(half, "--org", "org1", "--org", "org2", "--status", "2xx", "--status", "404", "--rate", "2000/s")
 	var dry dryResult
@@ -248,6 +253,9 @@ func TestReplayChoosesRecords(t *testing.T) {
 				lines++
 			}
 		}
+	}
+	if want := []string{"lines", "raw"}; !slices.Equal(dry.Sinks, want) {
+		t.Errorf("it would go to %v, want %v", dry.Sinks, want)
 	}
 	out, stderr := r.sluice(file, 0, append([]string{"replay"}, flags...)...)
 	if int(dry.Records) != len(want) || strings.Count(out, "\n") != lines || !strings.Contains(stderr, "sink lines") {
@@ -271,7 +279,7 @@ func TestReplayRefusesWhatCannotBeExact(t *testing.T) {
 	}{
 		{[]string{"--sink", "dashboard"}, "--from and --to"},
 		{append(hour, "--sink", "dashboard", "--api", "x"), "leave out --api"},
-		{append(span(capturedHour.Add(time.Minute), capturedHour.Add(90*time.Minute)), "--sink", "dashboard"),
+		{append(span(capturedHour.Add(time.Minute), capturedHour.Add(90*time.Minute)), "--sink", "copy"),
 			"--from 2026-11-23T09:00:00Z --to 2026-11-23T11:00:00Z"},
 		{append(hour, "--sink", "copy", "--status", "5xx"), "gets whole objects"},
 		{append(hour, "--sink", "local", "--org", "x"), "leave out --org"},

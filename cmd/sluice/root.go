@@ -44,6 +44,17 @@ every sink, whatever is killed, cut off, slow or full on the way.`,
 	return root
 }
 
+// strictCompletion makes the command for shells refuse one that it does not know, in place of showing its help. The root's output must
+// be set.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+}
+
 // noArgs refuses arguments with the exit code of a usage error.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -49,6 +49,7 @@ func TestWrongUsage(t *testing.T) {
 		{"runn"}, {"run", "--onec"}, {"run", "extra"}, {"run", "--timeout", "1s"}, {"run", "--role", "clerk"},
 		{"deadletters", "show"}, {"deadletters", "retry"}, {"generate"}, {"generate", "--records", "5", "--rate", "5/s"},
 		{"generate", "--records", "1", "--format", "xml"}, {"audit", "--output", "yaml"}, {"release"}, {"demo", "--records", "0"}, {"import-config"},
+		{"completion", "tcsh"},
 	} {
 		if code, _, stderr := runs(t, args...); code != exitUsage || !strings.HasPrefix(stderr, "sluice: ") {
 			t.Errorf("%v: exit code %d, %q", args, code, stderr)
