@@ -90,7 +90,7 @@ func (e *engine) untilIdle(ctx context.Context, timeout time.Duration, ended <-c
 		due := settled == before && since >= wait || since >= askAtLeast
 		if due && (since >= askBusy || !e.pipe.Busy()) {
 			asked, wait = time.Now(), min(2*wait, askAtLeast)
-			if idle, others := e.idle(ctx); idle {
+			if idle, others := e.idle(ctx); idle && e.pipe.Resting() {
 				return remaining{others: others}, nil
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type gathering struct {
 	idle chan struct{}
 
 	finished chan struct{}
+	due      atomic.Bool // the sink wants a flush, now or later
 
 	// only work touches these
 	lanes map[StreamID]*lane
@@ -40,10 +42,12 @@ type departure struct {
 }
 
 func newGathering(r *runner, g Gatherer, once bool) *gathering {
-	return &gathering{
+	gathered := &gathering{
 		run: r, sink: g, once: once, adds: make(chan addition), gone: make(chan departure),
 		idle: make(chan struct{}, 1), finished: make(chan struct{}), lanes: make(map[StreamID]*lane),
 	}
+	gathered.due.Store(true) // until it was asked
+	return gathered
 }
 
 // add returns when the sink has looked at the batch. It does not return before, whatever the context says: the batch
@@ -98,7 +102,7 @@ func (g *gathering) work(ctx context.Context, stop <-chan struct{}) {
 		case <-g.idle:
 			g.hurry = g.hurry || g.once && g.caughtUp() || g.briefDone()
 		case <-g.arm(timer):
-			_ = g.flush(ctx, g.hurry) // noted in the status, paced by the breaker, and due again
+			_ = g.flush(ctx, g.hurried()) // noted in the status, paced by the breaker, and due again
 		case <-stop:
 			g.last(ctx)
 			return
@@ -124,16 +128,21 @@ func (g *gathering) whenOpen(stop <-chan struct{}) bool {
 // arm sets the timer to when the next flush may come: when the sink wants it, but not before the breaker allows it.
 func (g *gathering) arm(timer *time.Timer) <-chan time.Time {
 	at := g.sink.Due()
+	g.due.Store(!at.IsZero())
 	if at.IsZero() {
 		return nil
 	}
 	wait := time.Until(at)
-	if g.hurry {
+	if g.hurried() {
 		wait = 0
 	}
 	timer.Reset(max(wait, g.run.breaker.pauseLeft(), time.Until(g.until), 0))
 	return timer.C
 }
+
+// hurried tells whether what is due only later is to be flushed now. A run that ends by itself may have no lane at all,
+// and yet what a dead process left to be done.
+func (g *gathering) hurried() bool { return g.hurry || g.once && len(g.lanes) == 0 }
 
 func (g *gathering) take(ctx context.Context, a addition) error {
 	if !a.lane.current(a.gen) {

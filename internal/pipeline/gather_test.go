@@ -263,3 +263,42 @@ func (g *slowOpen) Forget(id StreamID) {
 	}
 	g.fakeGatherer.Forget(id)
 }
+
+// A single run that has nothing to read rests only when its sinks are open, or cannot be, and what a dead process left
+// to be flushed is flushed, at once and not when it would be due.
+func TestASingleRunDoesWhatIsLeftToFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := newGatherer(&gatherStore{counts: map[string]int{}})
+		left.due, left.flushes = time.Now().Add(time.Hour), []error{errors.New("busy")}
+		opt := options(&box{}, spec("left", &slowOpen{fakeGatherer: left}), spec("never", &closedSink{}))
+		opt.Once = true
+		p, err := New(opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(ctx) }()
+		time.Sleep(900 * time.Millisecond)
+		if p.Resting() {
+			t.Error("rests before a sink is open")
+		}
+		for began := time.Now(); !p.Resting(); time.Sleep(100 * time.Millisecond) {
+			if time.Since(began) > 30*time.Minute {
+				t.Fatal("does not come to rest")
+			}
+		}
+		if !left.due.IsZero() || len(left.flushes) > 0 {
+			t.Error("rests with something to flush")
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// closedSink cannot be opened.
+type closedSink struct{ fakeSink }
+
+func (*closedSink) Open(context.Context) error { return errors.New("refused") }

@@ -51,6 +51,16 @@ func (p *Pipeline) Busy() bool {
 	return false
 }
 
+// Resting tells whether every sink was opened, or could not be, and none that is open has something to flush.
+func (p *Pipeline) Resting() bool {
+	for _, r := range p.runners {
+		if !r.isOpen() && r.openFails.Load() == 0 || r.isOpen() && r.gather != nil && r.gather.due.Load() {
+			return false
+		}
+	}
+	return true
+}
+
 // MemoryUsed is what the pipeline buffers, in bytes.
 func (p *Pipeline) MemoryUsed() int64 { return p.store.mem.inUse() }
 
