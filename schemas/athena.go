@@ -9,6 +9,9 @@ import (
 //go:embed athena/archive.sql
 var athena string
 
+//go:embed athena/parquet.sql
+var athenaParquet string
+
 // Athena says where an archive lies and how its table and view are to be called.
 type Athena struct {
 	Table, View string
@@ -19,10 +22,15 @@ type Athena struct {
 
 // DDL is the archive's table and its view without doubles, as statements of Amazon Athena. Partition projection:
 // https://docs.aws.amazon.com/athena/latest/ug/partition-projection-supported-types.html
-func (a Athena) DDL() string {
+func (a Athena) DDL() string { return a.fill(athena) }
+
+// ParquetDDL is the same for the archive's Parquet files, which lie at Location.
+func (a Athena) ParquetDDL() string { return a.fill(athenaParquet) }
+
+func (a Athena) fill(template string) string {
 	return strings.NewReplacer("{{table}}", a.Table, "{{view}}", a.View, "{{location}}", strings.ReplaceAll(a.Location, "'", "''"),
-		"{{regions}}", strings.Join(a.Regions, ","), "{{from}}", a.From.UTC().Format(time.DateOnly)).Replace(athena)
+		"{{regions}}", strings.Join(a.Regions, ","), "{{from}}", a.From.UTC().Format(time.DateOnly)).Replace(template)
 }
 
-// AthenaTemplate is the same with its placeholders.
+// AthenaTemplate is the archive's statements with their placeholders.
 func AthenaTemplate() string { return athena }

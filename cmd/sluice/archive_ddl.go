@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	format "sluice/internal/archive"
+	"sluice/internal/archive/columnar"
 	"sluice/internal/config"
 	"sluice/schemas"
 	"sluice/sinks/csv"
@@ -20,15 +22,23 @@ import (
 
 func archiveDDL(e *environment) *cobra.Command {
 	var sel selecting
+	var parquet bool
 	a := schemas.Athena{}
 	c := &cobra.Command{Use: "ddl", Short: "Table and view for Amazon Athena, as SQL", Args: noArgs,
 		Long: `Prints the statements that make the archive a table in Amazon Athena (AWS Glue), with partition projection, and a view
-that counts a record once. The regions and the first day are those that the archive has, beside the configured region.`,
-		Example: "  sluice archive ddl\n  sluice archive ddl --table analytics.sluice_raw --view analytics.sluice"}
+that counts a record once. The regions and the first day are those that the archive has, beside the configured region.
+With --parquet they are those of the Parquet files that retain keeps with retention.archive.parquet.`,
+		Example: "  sluice archive ddl\n  sluice archive ddl --parquet\n  sluice archive ddl --table analytics.sluice_raw --view analytics.sluice"}
 	c.Flags().StringVar(&sel.archive, "archive", "", "name of the sink whose archive is meant (default: the only s3-csv or csv sink)")
-	c.Flags().StringVar(&a.Table, "table", "sluice_archive", "name of the table")
-	c.Flags().StringVar(&a.View, "view", "sluice_records", "name of the view")
+	c.Flags().StringVar(&a.Table, "table", "", "name of the table (default: sluice_archive, or sluice_parquet)")
+	c.Flags().StringVar(&a.View, "view", "", "name of the view (default: sluice_records, or sluice_columns)")
+	c.Flags().BoolVar(&parquet, "parquet", false, "of the Parquet files of hours that are over")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		table, view := "sluice_archive", "sluice_records"
+		if parquet {
+			table, view = "sluice_parquet", "sluice_columns"
+		}
+		a.Table, a.View = cmp.Or(a.Table, table), cmp.Or(a.View, view)
 		for _, name := range []string{a.Table, a.View} {
 			if !tableName.MatchString(name) {
 				return usageError{fmt.Errorf("%q is not a name that Athena takes: write it like sluice_archive or analytics.sluice_archive", name)}
@@ -46,7 +56,12 @@ that counts a record once. The regions and the first day are those that the arch
 		if err := describeArchive(c.Context(), &a, cfg, open); err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(e.stdout, a.DDL())
+		text := a.DDL()
+		if parquet {
+			a.Location = columnar.Prefix(a.Location)
+			text = a.ParquetDDL()
+		}
+		_, err = fmt.Fprint(e.stdout, text)
 		return err
 	}
 	return c

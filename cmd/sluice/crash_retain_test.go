@@ -20,6 +20,8 @@ import (
 	driver "go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"sluice/internal/archive"
+	"sluice/internal/archive/columnar"
 	"sluice/internal/mongo"
 	"sluice/internal/record"
 )
@@ -247,7 +249,7 @@ var retainFilesHistory = history{
 		c.withArchive() // names the bucket's endpoint
 		c.config = strings.Replace(c.config, "state: {", fmt.Sprintf("state: {durable: false, spool: s3://%s/own/, ", c.bucket.Bucket), 1)
 		rules := func(s string) string {
-			return s + "retention: {floor: 0s, dead_letters: {keep: 1s}, archive: {keep: 400d}, search: {keep: 90d, seal_after: 1d}, " +
+			return s + "retention: {floor: 0s, dead_letters: {keep: 1s}, archive: {keep: 400d, parquet: true}, search: {keep: 90d, seal_after: 1d}, " +
 				"organisations: {org0: {search: {keep: 40d}}}}\n"
 		}
 		c.files["load"] = c.file(func(s string) string { return s + "retention: {search: {keep: 0s}}\n" })
@@ -282,6 +284,8 @@ var retainFilesHistory = history{
 		kept := e.wanted(func(r *record.Record) bool { return !older(r, 400) })
 		wantIDs(c.t, "directory", kept, c.archiveIDs(c.fileStore(), ""))
 		wantIDs(c.t, "bucket", kept, c.archiveIDs(c.s3Store(), "a/"))
+		c.wantParquet(c.fileStore(), "")
+		c.wantParquet(c.s3Store(), "a/")
 		for info, err := range c.s3Store().List(context.Background(), "own/deadletters/") {
 			c.t.Errorf("a dead letter that is past its time: %s, %v", info.Key, err)
 		}
@@ -289,6 +293,30 @@ var retainFilesHistory = history{
 			c.t.Errorf("again: %q", rows(again.Due()))
 		}
 	},
+}
+
+// wantParquet wants every hour of an archive to have one Parquet file, which is made from what the hour has, and no other.
+func (c *crasher) wantParquet(s archive.Store, prefix string) {
+	c.t.Helper()
+	hours := map[string]string{}
+	for h, err := range archive.Hours(context.Background(), s, prefix, time.Time{}, time.Time{}) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		hours[h.Region+h.Time.String()] = columnar.Digest(&h)
+	}
+	for h, err := range columnar.Hours(context.Background(), s, prefix) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if digest, ok := hours[h.Region+h.Time.String()]; !ok || !h.Current(digest) {
+			c.t.Errorf("Parquet of %s that is not what the archive has: %+v", h.Time, h)
+		}
+		delete(hours, h.Region+h.Time.String())
+	}
+	if len(hours) > 0 {
+		c.t.Errorf("without Parquet: %v", hours)
+	}
 }
 
 // aging loads what is due in each store, and a dead letter; and leaves the lease of a job that died long ago.

@@ -21,7 +21,7 @@ func retainRules(c config.Retention) plan.Rules {
 		MaxSize: map[plan.Kind]int64{plan.Search: int64(c.Search.MaxSize)}, SealAfter: c.Search.SealAfter.D(), Convert: c.Raw.Convert, WarnWithin: c.WarnWithin.D(),
 		Widths: retainWidths(c.Aggregate.Keep), RollUp: c.Aggregate.RollUp, Floor: c.Floor.D(),
 		CappedSize: int64(c.Raw.CappedSize), CompactAfter: c.Archive.CompactAfter.D(), TargetObject: int64(c.Archive.TargetObject),
-		Grace: archive.Grace, Organisations: map[string]plan.OrgRules{},
+		Parquet: c.Archive.Parquet, Grace: archive.Grace, Organisations: map[string]plan.OrgRules{},
 	}
 	for org, o := range c.Organisations {
 		or := plan.OrgRules{Keep: map[plan.Kind]time.Duration{}}

@@ -145,6 +145,9 @@ func (s *retainStores) addArchive(name, prefix string, store archive.Store, part
 	if s.r.o.apply {
 		a.Applies()
 	}
+	if s.rules.Parquet {
+		a.Parquet()
+	}
 	a.Joining(filepath.Join(s.r.stateDir(), "merge"), s.rules.TargetObject)
 	if s.archiveName == "" || s.archive != nil && s.archive.Partial() && !partial {
 		s.archive, s.archiveName = a, name

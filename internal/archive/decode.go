@@ -46,12 +46,8 @@ func ParseHeader(line string) (*Header, error) {
 // Row reads a row, without its line feed. The record is new; its strings may alias line. A Header reads for one
 // goroutine at a time.
 func (h *Header) Row(line string) (Row, error) {
-	var err error
-	if h.cells, err = splitLine(h.cells[:0], line); err != nil {
+	if _, err := h.Cells(line); err != nil {
 		return Row{}, err
-	}
-	if len(h.cells) != len(h.fields) {
-		return Row{}, fmt.Errorf("%d cells under %d columns", len(h.cells), len(h.fields))
 	}
 	r := Row{Record: new(record.Record)}
 	for i, f := range h.fields {
@@ -65,14 +61,26 @@ func (h *Header) Row(line string) (Row, error) {
 	return r, nil
 }
 
-// place reads of a row's line only what orders rows: its lineage and position.
-func (h *Header) place(line string) (place, error) {
+// Names are the columns of the object, in its order. They are not to be changed.
+func (h *Header) Names() []string { return h.names }
+
+// Cells cuts a row, without its line feed, into as many cells as there are columns: the texts that the file has, without
+// the quotes of CSV and with the escapes of the format. They are valid until the next call.
+func (h *Header) Cells(line string) ([]string, error) {
 	var err error
 	if h.cells, err = splitLine(h.cells[:0], line); err != nil {
-		return place{}, err
+		return nil, err
 	}
 	if len(h.cells) != len(h.fields) {
-		return place{}, fmt.Errorf("%d cells under %d columns", len(h.cells), len(h.fields))
+		return nil, fmt.Errorf("%d cells under %d columns", len(h.cells), len(h.fields))
+	}
+	return h.cells, nil
+}
+
+// place reads of a row's line only what orders rows: its lineage and position.
+func (h *Header) place(line string) (place, error) {
+	if _, err := h.Cells(line); err != nil {
+		return place{}, err
 	}
 	var p place
 	for i, name := range h.names {

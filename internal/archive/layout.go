@@ -91,8 +91,8 @@ func escapeLabel(s string) string {
 	return b.String()
 }
 
-// partitionTime reads the hour that a key lies in.
-func partitionTime(key string) (time.Time, error) {
+// PartitionTime reads the hour that a key lies in.
+func PartitionTime(key string) (time.Time, error) {
 	dir, hourDir := path.Split(path.Dir(key))
 	_, day := path.Split(strings.TrimSuffix(dir, "/"))
 	t, err := time.Parse("dt=2006-01-02/hour=15", day+"/"+hourDir)

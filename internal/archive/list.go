@@ -93,7 +93,7 @@ func walkDay(ctx context.Context, s Store, dir, region string, from, to time.Tim
 		if err != nil {
 			return err
 		}
-		t, bad := partitionTime(info.Key)
+		t, bad := PartitionTime(info.Key)
 		if bad != nil || !touches(t, time.Hour, from, to) {
 			continue
 		}

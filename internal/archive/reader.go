@@ -70,6 +70,9 @@ func NewReader(raw io.Reader, m *Manifest) (*Reader, error) {
 	return r, nil
 }
 
+// Header has the object's columns.
+func (r *Reader) Header() *Header { return r.head }
+
 // Next reads the next row, whose strings are its own. After the last one, and only when everything agreed with the
 // manifest, it returns io.EOF.
 func (r *Reader) Next() (Row, error) {

@@ -33,6 +33,7 @@ type RetainArchive struct {
 	Keep         units.Duration `yaml:"keep" doc:"How long objects are kept, by the hour of their records; 0s keeps for ever."`
 	CompactAfter units.Duration `yaml:"compact_after" doc:"Age from which the small objects of an hour are joined; at least 1h, since a frozen process may still send its upload."`
 	TargetObject units.Size     `yaml:"target_object" doc:"Size that joined objects aim at, in bytes before compression."`
+	Parquet      bool           `yaml:"parquet" doc:"Beside the objects of each hour that is over, keep a Parquet file of the hour for Athena, which reads only the columns that a query names. Derived from the objects: written after they are joined, again when they change; erased and expired with them. Nothing else reads it."`
 }
 
 // RetainRaw is the rule for raw records.

@@ -28,6 +28,7 @@ type Store struct {
 	applies bool   // what is found decides what is deleted, so that no index is trusted
 	dir     string // for temporary files
 	target  int64  // bytes of rows in a joined object
+	parquet bool   // hours are to have Parquet files
 	covered plan.Covered
 }
 
@@ -42,6 +43,9 @@ func (s *Store) Classes() { s.classes = true }
 // Joining says where temporary files lie while objects are joined, and how many bytes of rows these aim at.
 func (s *Store) Joining(dir string, target int64) { s.dir, s.target = dir, target }
 
+// Parquet says that hours that are over are to have a Parquet file.
+func (s *Store) Parquet() { s.parquet = true }
+
 // New makes a store. partial says that the sink's filters leave records out; free is what the store can still take in
 // bytes, or -1.
 func New(name, prefix string, s archive.Store, partial bool, free func() int64) *Store {
@@ -55,6 +59,7 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 	s.covered = plan.Covered{Store: s.name, Hours: map[time.Time]int64{}, Partial: s.partial}
 	days := map[string]*plan.Item{}
 	orphans, broken := 0, 0
+	tables := newTables(s.parquet)
 	read := archive.NewIndexed(s.store, s.prefix, s.applies)
 	for h, err := range archive.Hours(ctx, read, s.prefix, time.Time{}, time.Time{}) {
 		if err != nil {
@@ -76,8 +81,12 @@ func (s *Store) Inventory(ctx context.Context, _ time.Time) (plan.Inventory, err
 			s.covered.Hours[h.Time] += m.Records
 		}
 		s.untidy(&inv, target, &h)
+		tables.hour(target, &h)
 		orphans += len(h.Orphans)
 		broken += len(h.Broken)
+	}
+	if err := s.tables(ctx, &inv, tables, days); err != nil {
+		return inv, err
 	}
 	for _, target := range sortedKeys(days) {
 		it := days[target]
@@ -129,6 +138,8 @@ func (s *Store) Do(ctx context.Context, a *plan.Action, done func(int64)) error 
 		return s.compact(ctx, a, region, done)
 	case plan.Index:
 		return archive.WriteIndex(ctx, s.store, s.prefix, region, a.From)
+	case plan.WriteParquet, plan.DeleteParquet:
+		return s.columns(ctx, a, region, done)
 	case plan.DeleteReplaced:
 		return s.sweep(ctx, a, region, done)
 	}
@@ -146,6 +157,9 @@ func regionOf(target string) (string, error) {
 }
 
 func (s *Store) deleteDay(ctx context.Context, a *plan.Action, done func(int64)) error {
+	if err := s.deleteTables(ctx, a); err != nil { // first, so that none outlives its day
+		return err
+	}
 	var keys []string
 	for info, err := range s.store.List(ctx, s.prefix+a.Target+"/") {
 		if err != nil {

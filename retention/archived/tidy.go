@@ -26,14 +26,19 @@ func (s *Store) untidy(inv *plan.Inventory, target string, h *archive.Hour) {
 		inv.Small = append(inv.Small, small)
 	}
 	for _, l := range h.Leftovers() {
-		n := len(inv.Replaced) - 1
-		if n < 0 || inv.Replaced[n].Target != target || !inv.Replaced[n].At.Equal(h.Time) || !inv.Replaced[n].Since.Equal(l.Since) {
-			inv.Replaced = append(inv.Replaced, plan.Leftovers{Target: target, At: h.Time, Since: l.Since})
-			n++
-		}
-		inv.Replaced[n].Objects++
-		inv.Replaced[n].Bytes += l.Size
+		replaced(inv, target, h.Time, l.Since, l.Size)
 	}
+}
+
+// replaced notes an object that another one stands for since a moment.
+func replaced(inv *plan.Inventory, target string, at, since time.Time, size int64) {
+	n := len(inv.Replaced) - 1
+	if n < 0 || inv.Replaced[n].Target != target || !inv.Replaced[n].At.Equal(at) || !inv.Replaced[n].Since.Equal(since) {
+		inv.Replaced = append(inv.Replaced, plan.Leftovers{Target: target, At: at, Since: since})
+		n++
+	}
+	inv.Replaced[n].Objects++
+	inv.Replaced[n].Bytes += size
 }
 
 // compact joins the small objects of an action's hours.
@@ -61,6 +66,9 @@ func (s *Store) sweep(ctx context.Context, a *plan.Action, region string, done f
 	for t := a.From; t.Before(a.To); t = t.Add(time.Hour) {
 		h, err := archive.ReadHour(ctx, s.store, s.prefix, region, t)
 		if err != nil {
+			return err
+		}
+		if err := s.table().Sweep(ctx, region, t, a.Before); err != nil {
 			return err
 		}
 		sound := map[string]bool{}

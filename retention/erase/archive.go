@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sluice/internal/archive"
+	"sluice/internal/archive/columnar"
 	"sluice/internal/crash"
 	"sluice/internal/units"
 	"sluice/retention/plan"
@@ -69,7 +70,18 @@ func (a *Archive) Plan(ctx context.Context) (out []plan.Action, err error) {
 		if act.Records > 0 {
 			out = append(out, act)
 		}
-		if left := a.leftovers(&h); left.Objects > 0 {
+		have, err := columnar.ReadHour(ctx, a.Store, a.Prefix, h.Region, h.Time)
+		if err != nil {
+			return out, err
+		}
+		if len(have.Files) > 0 && !have.Current(columnar.Digest(&h)) && act.Records == 0 { // it may hold what was erased
+			stale := a.action(&h, plan.WriteParquet, "the hour has other objects than when its Parquet was written")
+			if stale.HeldBy, err = a.locked(ctx, nil, have); err != nil {
+				return out, err
+			}
+			out = append(out, stale)
+		}
+		if left := a.leftovers(&h, have); left.Objects > 0 {
 			out = append(out, left)
 		}
 	}
@@ -77,8 +89,7 @@ func (a *Archive) Plan(ctx context.Context) (out []plan.Action, err error) {
 }
 
 func (a *Archive) hour(ctx context.Context, h *archive.Hour) (plan.Action, error) {
-	act := plan.Action{Verb: a.Person.Verb(), Store: a.Name, Kind: plan.Archive, From: h.Time, To: h.Time.Add(time.Hour), Reason: a.Person.String(),
-		Target: strings.TrimSuffix(archive.Partition("", h.Region, h.Time), "/")}
+	act := a.action(h, a.Person.Verb(), a.Person.String())
 	held := map[string]bool{}
 	affected, err := a.rewriter().Affected(ctx, h, func(r *archive.Row) archive.Fate {
 		if !a.Person.Takes(r.Record) {
@@ -96,32 +107,66 @@ func (a *Archive) hour(ctx context.Context, h *archive.Hour) (plan.Action, error
 	for _, o := range affected {
 		act.Records += o.Rows
 		act.Objects++
-		if a.Locked == nil {
-			continue
-		}
-		why, err := a.Locked(ctx, o.Object.Key)
+	}
+	if len(affected) == 0 {
+		return act, nil
+	}
+	have, err := columnar.ReadHour(ctx, a.Store, a.Prefix, h.Region, h.Time)
+	if err != nil {
+		return act, err
+	}
+	why, err := a.locked(ctx, affected, have)
+	act.HeldBy = append(act.HeldBy, why...)
+	return act, err
+}
+
+// action is one for an hour.
+func (a *Archive) action(h *archive.Hour, verb plan.Verb, reason string) plan.Action {
+	return plan.Action{Verb: verb, Store: a.Name, Kind: plan.Archive, From: h.Time, To: h.Time.Add(time.Hour), Reason: reason,
+		Target: strings.TrimSuffix(archive.Partition("", h.Region, h.Time), "/")}
+}
+
+// locked is why objects, or an hour's Parquet files, cannot be deleted.
+func (a *Archive) locked(ctx context.Context, objects []archive.Affected, have *columnar.Hour) (out []string, err error) {
+	if a.Locked == nil {
+		return nil, nil
+	}
+	var keys []string
+	for _, o := range objects {
+		keys = append(keys, o.Object.Key)
+	}
+	for _, f := range have.Files {
+		keys = append(keys, f.Key)
+	}
+	for _, key := range keys {
+		why, err := a.Locked(ctx, key)
 		if err != nil {
-			return act, err
+			return out, err
 		}
 		if why != "" {
-			act.HeldBy = append(act.HeldBy, why)
+			out = append(out, why)
 		}
 	}
-	return act, nil
+	return out, nil
 }
 
 // leftovers are what was replaced in an hour and may be deleted.
-func (a *Archive) leftovers(h *archive.Hour) plan.Action {
-	act := plan.Action{Verb: plan.DeleteReplaced, Store: a.Name, Kind: plan.Archive, From: h.Time, To: h.Time.Add(time.Hour),
-		Before: time.Now().Add(-archive.Grace), Target: strings.TrimSuffix(archive.Partition("", h.Region, h.Time), "/"),
-		Reason: "replaced more than " + units.Duration(archive.Grace).String() + " ago"}
-	for _, l := range h.Leftovers() {
-		if l.Since.After(act.Before) {
+func (a *Archive) leftovers(h *archive.Hour, have *columnar.Hour) plan.Action {
+	act := a.action(h, plan.DeleteReplaced, "replaced more than "+units.Duration(archive.Grace).String()+" ago")
+	act.Before = time.Now().Add(-archive.Grace)
+	left := func(since time.Time, size int64) {
+		if since.After(act.Before) {
 			a.Waiting++
-			continue
+			return
 		}
 		act.Objects++
-		act.Bytes += l.Size
+		act.Bytes += size
+	}
+	for _, l := range h.Leftovers() {
+		left(l.Since, l.Size)
+	}
+	for _, l := range have.Leftovers() {
+		left(l.Since, l.Size)
 	}
 	return act
 }
@@ -133,20 +178,40 @@ func (a *Archive) Do(ctx context.Context, act *plan.Action, done func(int64)) er
 		return fmt.Errorf("%s is no hour of the archive", act.Target)
 	}
 	region = archive.ParseLabel(region)
-	if act.Verb == plan.DeleteReplaced {
+	switch act.Verb {
+	case plan.DeleteReplaced:
 		return a.sweep(ctx, act, region)
+	case plan.WriteParquet:
+		return a.columns(ctx, act, region)
 	}
 	var met []string
 	judge := func(r *archive.Row) archive.Fate { return a.judge(r, &met) }
 	if err := a.rewriter().Rewrite(ctx, region, act.From, judge, done); err != nil {
 		return err
 	}
-	return NewHeldError(met)
+	return errors.Join(a.columns(ctx, act, region), NewHeldError(met))
+}
+
+// table is the archive's Parquet files.
+func (a *Archive) table() *columnar.Table {
+	return &columnar.Table{Store: a.Store, Prefix: a.Prefix, Dir: a.Dir}
+}
+
+// columns writes the Parquet file of an hour that has one anew.
+func (a *Archive) columns(ctx context.Context, act *plan.Action, region string) error {
+	have, err := columnar.ReadHour(ctx, a.Store, a.Prefix, region, act.From)
+	if err != nil || len(have.Files) == 0 {
+		return err
+	}
+	return a.table().Write(ctx, region, act.From, func(int64) {})
 }
 
 func (a *Archive) sweep(ctx context.Context, act *plan.Action, region string) error {
 	h, err := archive.ReadHour(ctx, a.Store, a.Prefix, region, act.From)
 	if err != nil {
+		return err
+	}
+	if err := a.table().Sweep(ctx, region, act.From, act.Before); err != nil {
 		return err
 	}
 	sound := map[string]bool{}

@@ -33,6 +33,44 @@ type Unindexed struct {
 	Missing int
 }
 
+// Parquet is an hour of an archive whose Parquet file is not in step with it.
+type Parquet struct {
+	Target  string // of the day, as an Item's
+	At      time.Time
+	Records int64 // that the hour has now
+	Bytes   int64 // of the files that are there; 0: there is none
+	Gone    bool  // the archive has nothing of the hour any more
+}
+
+// parquet has files written for hours that are over, and again where rows came or went since. Where none are wanted, what is not
+// in step any more goes: it may hold what was erased.
+func (p *planner) parquet(going map[string]bool) (out []Action) {
+	for _, f := range p.inv.Parquet {
+		a := Action{Store: p.inv.Store, Kind: p.inv.Kind, Target: f.Target, From: f.At, To: f.At.Add(time.Hour)}
+		switch {
+		case going[f.Target]:
+			continue
+		case f.Gone:
+			a.Verb, a.Bytes, a.Reason = DeleteParquet, f.Bytes, "the archive has nothing of these hours any more"
+		case p.in.Rules.Parquet:
+			a.Verb, a.Records, a.Reason = WriteParquet, f.Records, "hours that are over (retention.archive.parquet)"
+			if f.Bytes > 0 {
+				a.Reason = "the hours have other objects than when their Parquet was written (retention.archive.parquet)"
+			}
+			due := false
+			if a.HeldBy, due = p.over(f.At.Add(time.Hour)); !due {
+				continue
+			}
+		case f.Bytes > 0:
+			a.Verb, a.Bytes, a.Reason = DeleteParquet, f.Bytes, "the hours have other objects than when it was written, and retention.archive.parquet is off"
+		default:
+			continue
+		}
+		out = gather(out, &a)
+	}
+	return out
+}
+
 // worthIndexing is how many manifests a reader would have to get one by one.
 const worthIndexing = 8
 
@@ -80,25 +118,32 @@ func (p *planner) tidy() (out []Action) {
 			Objects: l.Objects, Bytes: l.Bytes, Before: p.in.Now.Add(-p.in.Rules.Grace),
 			Reason: "replaced by other objects more than " + units.Duration(p.in.Rules.Grace).String() + " ago"})
 	}
+	out = append(out, p.parquet(going)...)
 	return append(out, p.index(going, out)...)
 }
 
 // joined is the action for an hour, if it is over: what is still to be delivered would add to it.
 func (p *planner) joined(h *Hour) (Action, bool) {
-	end, after := h.At.Add(time.Hour), p.in.Rules.CompactAfter
+	end := h.At.Add(time.Hour)
+	held, due := p.over(end)
+	return Action{Verb: Compact, Store: p.inv.Store, Kind: p.inv.Kind, Target: h.Target, From: h.At, To: end, Records: h.Records,
+		Objects: h.Objects, Size: p.in.Rules.TargetObject, HeldBy: held,
+		Reason: "small objects of hours that are over (retention.archive.compact_after)"}, due
+}
+
+// over tells whether an hour is one that is over, and what may still come to it.
+func (p *planner) over(end time.Time) (held []string, due bool) {
+	after := p.in.Rules.CompactAfter
 	if after == 0 || end.After(p.in.Now.Add(-after)) {
-		return Action{}, false
+		return nil, false
 	}
-	a := Action{Verb: Compact, Store: p.inv.Store, Kind: p.inv.Kind, Target: h.Target, From: h.At, To: end, Records: h.Records,
-		Objects: h.Objects, Size: p.in.Rules.TargetObject,
-		Reason: "small objects of hours that are over (retention.archive.compact_after)"}
 	switch c := p.in.Claims; {
 	case c.Err != "":
-		a.HeldBy = []string{"what is still to be written is not known: " + c.Err}
+		held = []string{"what is still to be written is not known: " + c.Err}
 	case !c.Oldest.IsZero() && end.After(c.Oldest.Add(-after)):
-		a.HeldBy = []string{fmt.Sprintf("records taken at %s are not delivered yet and may belong here", stamp(c.Oldest.Truncate(time.Second)))}
+		held = []string{fmt.Sprintf("records taken at %s are not delivered yet and may belong here", stamp(c.Oldest.Truncate(time.Second)))}
 	}
-	return a, true
+	return held, true
 }
 
 // gather joins an action with the one before it when both are of one day and fate.

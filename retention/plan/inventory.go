@@ -28,6 +28,7 @@ type Inventory struct {
 	// Small and Replaced are of an archive, in the order of their targets and hours.
 	Small     []Hour
 	Replaced  []Leftovers
+	Parquet   []Parquet
 	Unindexed []Unindexed
 	Unsealed  []Unsealed // of OpenSearch, in the order of their targets
 	Notes     []string   // what the reader of a plan should know of this store

@@ -25,6 +25,8 @@ const (
 	Compact         Verb = "compact"
 	DeleteReplaced  Verb = "delete replaced objects"
 	Index           Verb = "index"
+	WriteParquet    Verb = "write Parquet"
+	DeleteParquet   Verb = "delete Parquet"
 	Seal            Verb = "merge and make read-only"
 	Erase           Verb = "erase"
 	Anonymise       Verb = "anonymise"
@@ -122,8 +124,16 @@ func (k Kind) archived() bool { return k == Raw || k == Aggregate || k == Search
 func sortActions(as []Action) {
 	slices.SortStableFunc(as, func(a, b Action) int {
 		return cmp.Or(cmp.Compare(order(a.Kind), order(b.Kind)), cmp.Compare(a.Store, b.Store),
-			cmp.Compare(a.Target, b.Target), a.From.Compare(b.From), cmp.Compare(a.width, b.width))
+			cmp.Compare(a.Target, b.Target), cmp.Compare(a.Verb.rank(), b.Verb.rank()), a.From.Compare(b.From), cmp.Compare(a.width, b.width))
 	})
+}
+
+// rank is when an action is done among those of its target: Parquet is made of what was joined.
+func (v Verb) rank() int {
+	if v == WriteParquet {
+		return 1
+	}
+	return 0
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

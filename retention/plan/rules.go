@@ -22,6 +22,7 @@ type Rules struct {
 	SealAfter     time.Duration  // age of an index's end; 0: none is merged and made read-only
 	CompactAfter  time.Duration  // age of an hour's end; 0: nothing is joined
 	TargetObject  int64          // bytes of rows in a joined object
+	Parquet       bool           // hours of an archive that are over get a Parquet file
 	WarnWithin    time.Duration  // before a store is full; 0: never
 	Grace         time.Duration  // how long replaced objects stay
 }

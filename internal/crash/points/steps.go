@@ -91,6 +91,7 @@ var Exempt = []Exemption{
 	{"sluice/internal/archive.body.Link", "os.Link", "another name for a temporary file, in a place for such, which no reader sees"},
 	{"sluice/internal/archive.rowsFile.append", "", "temporary files, which the next start deletes"},
 	{"sluice/internal/archive.rowsFile.finish", "", "temporary files, which the next start deletes"},
+	{"sluice/internal/archive/columnar.discard", "", "temporary files, which no reader sees"},
 	{"sluice/internal/archive.discard", "", "temporary files, which the next start deletes"},
 	{"sluice/internal/statedir.Dir.write", "os.Remove", "the temporary file of a write that failed"},
 	{"sluice/sources/archive.Checkpoint.Save", "os.Remove", "the temporary file of a write that failed"},
