@@ -188,7 +188,7 @@ func (w *world) freezeInside(ctx context.Context, way, method, suffix string) er
 				return err
 			}
 		}
-		if err := w.pause(ctx, lease+awake/2); err != nil {
+		if err := w.pause(ctx, lease+1500*time.Millisecond); err != nil {
 			return err
 		}
 		in, on := make(chan struct{}, 1), make(chan struct{})

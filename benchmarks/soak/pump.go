@@ -26,15 +26,15 @@ type pump struct {
 	admin   string // address of its console
 	log     *os.File
 	proc    *launch.Process // nil: not running, on purpose
-	since   time.Time       // when it was started
+	before  int64           // how many programs had said in its log that they start, before this one
 	frozen  bool
 	refused int64        // starts that ended since Redis did not take the password
 	pid     atomic.Int64 // 0: not running; read beside the schedule
 	mounts  []string     // file systems of its own
 }
 
-// awake is when a started program surely catches signals, also on a busy machine; before, SIGTERM just ends it.
-const awake = 3 * time.Second
+// awake is what a program logs when it catches signals; before, SIGTERM just ends it.
+const awake = `msg="sluice starts"`
 
 // termTime is what SIGTERM may take: shutdown_timeout of the configuration and some air for a busy machine.
 const termTime = 20 * time.Second
@@ -71,11 +71,15 @@ func newPump(w *world, i int) (*pump, error) {
 func (p *pump) configure(text string) error { return os.WriteFile(p.config, []byte(text), 0o600) }
 
 func (p *pump) start() error {
+	before, err := p.logged(awake)
+	if err != nil {
+		return err
+	}
 	proc, err := p.command("run")
 	if err != nil {
 		return err
 	}
-	p.proc, p.since, p.frozen = proc, time.Now(), false
+	p.proc, p.before, p.frozen = proc, before, false
 	p.pid.Store(int64(proc.PID()))
 	return nil
 }
@@ -150,7 +154,7 @@ func (p *pump) terminate(w *world) {
 	}
 	proc := p.proc
 	p.thaw()
-	time.Sleep(time.Until(p.since.Add(awake)))
+	w.untilAwake(p)
 	began := time.Now()
 	if err := proc.Signal(syscall.SIGTERM); err != nil {
 		w.violated("%s: %v", p.name, err)
@@ -167,6 +171,15 @@ func (p *pump) terminate(w *world) {
 	}
 	if err := p.kill(); err != nil {
 		w.violated("%s: %v", p.name, err)
+	}
+}
+
+// untilAwake waits until a pump catches signals, or has ended.
+func (w *world) untilAwake(p *pump) {
+	for end := time.Now().Add(w.patience(giveUp)); !p.died() && time.Now().Before(end); time.Sleep(pushEvery) {
+		if n, err := p.logged(awake); err != nil || n > p.before {
+			return
+		}
 	}
 }
 

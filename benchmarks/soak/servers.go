@@ -119,7 +119,7 @@ func figure(value, name string) int64 {
 
 // await asks until it is so.
 func (w *world) await(ctx context.Context, what string, f func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, giveUp)
+	ctx, cancel := context.WithTimeout(ctx, w.patience(giveUp))
 	defer cancel()
 	for {
 		ok, err := f()

@@ -144,7 +144,7 @@ func (w *world) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for end := time.Now().Add(sweepTime); w.spooled(ctx) > 0 && time.Now().Before(end); {
+		for end := time.Now().Add(w.patience(sweepTime)); w.spooled(ctx) > 0 && time.Now().Before(end); {
 			time.Sleep(pushEvery)
 		}
 		for _, p := range some {

@@ -37,9 +37,9 @@ func TestThePromiseHoldsUnderFire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v, err := soak(t.Context(), settings{seed: seed, shape: drawn(seed), duration: 20 * time.Second, pumps: 2, rate: 150,
-				pace: 400 * time.Millisecond, binary: binary, dir: t.TempDir(), log: t.Logf})
+				pace: 400 * time.Millisecond, race: testenv.Race, binary: binary, dir: t.TempDir(), log: t.Logf})
 			verify(t, v, err)
-			if v.Records < 1500 || v.Injected < 20 || v.Hits == 0 {
+			if v.Records < 1000 || v.Injected < 10 || v.Hits == 0 { // of 3000 and some 50, on a machine with nothing else to do
 				t.Errorf("seed %d: too little happened: %+v", seed, v)
 			}
 		})
@@ -68,7 +68,7 @@ func TestDirectedCases(t *testing.T) {
 			turn <- struct{}{}
 			defer func() { <-turn }()
 			o := &outcomes[i]
-			o.verdict, o.err = direct(t.Context(), c, settings{seed: seed, binary: binary, dir: dir,
+			o.verdict, o.err = direct(t.Context(), c, settings{seed: seed, race: testenv.Race, binary: binary, dir: dir,
 				log: func(format string, args ...any) { o.log = append(o.log, fmt.Sprintf(format, args...)) }})
 		})
 	}

@@ -20,7 +20,7 @@ import (
 // next to nothing when the sources have not changed.
 func Build(t testing.TB) string {
 	t.Helper()
-	return build(t, "./cmd/sluice", raceEnabled, "")
+	return build(t, "./cmd/sluice", Race, "")
 }
 
 // BuildForCrashes builds the sluice program with its crash points (see

@@ -14,8 +14,9 @@ import (
 
 // waitLimit bounds how long a test waits for a process it started: a hang is
 // to fail the test that caused it, with that process's output, before go test
-// ends them all.
-const waitLimit = 2 * time.Minute
+// ends them all. It is longer than the five minutes after which a single run
+// gives up by itself, and says what it waited for.
+const waitLimit = 6 * time.Minute
 
 // Process is a program that belongs to one test, which may kill it. Its methods
 // fail the test when they cannot do their work, and belong to the goroutine of

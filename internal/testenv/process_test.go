@@ -102,7 +102,7 @@ func TestKillAfterLeavesAnEndedProcessAlone(t *testing.T) {
 
 func TestBuildMakesAProgramOfTheTestsOwn(t *testing.T) {
 	const pkg = "./internal/testenv/servers"
-	first, second := build(t, pkg, raceEnabled, ""), build(t, pkg, raceEnabled, "")
+	first, second := build(t, pkg, Race, ""), build(t, pkg, Race, "")
 	if first == second {
 		t.Fatal("two builds have one path")
 	}

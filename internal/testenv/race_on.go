@@ -2,4 +2,6 @@
 
 package testenv
 
-const raceEnabled = true
+// Race tells whether the test, and with it the program that Build builds, has
+// the race detector.
+const Race = true
