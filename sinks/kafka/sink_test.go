@@ -192,15 +192,17 @@ func TestAnswersCutOff(t *testing.T) {
 	d := sinktest.NewDriver(s)
 	d.Cut = func(int) int { return 100 }
 	for n := 0; ; n++ {
+		limit := 10 * time.Second
 		switch n % 4 {
 		case 1:
+			limit = time.Second // it ends with it
 			proxy.Set(fault.Rule{Deaf: true})
 		case 2:
 			proxy.Set(fault.Rule{Cut: 0.3})
 		default:
 			proxy.Set(fault.Rule{})
 		}
-		call, stop := context.WithTimeout(ctx, time.Second)
+		call, stop := context.WithTimeout(ctx, limit)
 		more, err := d.Step(call, l)
 		stop()
 		if ctx.Err() != nil {

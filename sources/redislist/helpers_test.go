@@ -142,11 +142,14 @@ func (d *fakeDrain) stream(t testing.TB, list string) *stream {
 	}
 }
 
+// testLease is short, since some tests wait for its end, and long enough for a busy machine to renew it in time.
+const testLease = 1500 * time.Millisecond
+
 func testConfig(addr string) Config {
 	c := Defaults()
 	c.Addrs = []string{addr}
 	c.Claim.Interval = units.Duration(20 * time.Millisecond)
-	c.Claim.Lease = units.Duration(600 * time.Millisecond)
+	c.Claim.Lease = units.Duration(testLease)
 	return c
 }
 

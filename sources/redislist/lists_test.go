@@ -31,7 +31,7 @@ func TestCadence(t *testing.T) {
 			t.Fatalf("%s was claimed", l.name)
 		}
 	}
-	r.do("EXPIRE", plain.name, "4") // a gateway with a short TTL
+	r.do("EXPIRE", plain.name, "15") // a gateway with a short TTL
 	st := d.stream(t, plain.name)
 	if c := claims(t, st, 1)[0]; c.Len != 3 {
 		t.Fatal(c)

@@ -150,7 +150,7 @@ func (o *oracle) missing() int {
 func (o *oracle) judge() {
 	o.t.Helper()
 	certain := o.certain()
-	for end := time.Now().Add(60 * time.Second); o.missing() > 0; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); o.missing() > 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			o.t.Fatalf("%d of %d records are missing", o.missing(), len(o.must))
 		}

@@ -126,7 +126,7 @@ func TestShutdown(t *testing.T) {
 	s.StopClaiming()
 	s.StopClaiming()
 	r.push(l.name, 10, 10)
-	time.Sleep(700 * time.Millisecond) // more than a lease: it is renewed
+	time.Sleep(testLease + 100*time.Millisecond) // more than a lease: it is renewed
 	if st.failed() != nil || r.int("LLEN", l.name) != 10 {
 		t.Fatal("claimed after the stop", st.failed())
 	}
@@ -213,7 +213,7 @@ func TestHistoryGoesBack(t *testing.T) {
 		if w.List != l.name || w.Undone != 2 || !w.From.Equal(c.Time.Add(-gathering)) || !w.Recorded || w.To.Before(c.Time) {
 			t.Fatalf("%+v", w)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nobody was told")
 	}
 }
@@ -241,7 +241,7 @@ func TestEmptyHistoryIsNoticedWithoutTraffic(t *testing.T) {
 		if w.List != l.name || w.Lineage != st.ID().Lineage || !w.From.Equal(c.Time.Add(-gathering)) || !w.Recorded {
 			t.Fatalf("%+v", w)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("nobody was told")
 	}
 }
@@ -267,7 +267,7 @@ func TestGiveBack(t *testing.T) {
 		t.Fatal(idle, names, err)
 	}
 	st = d.stream(t, l.name)
-	if since := time.Since(given); since < 600*time.Millisecond {
+	if since := time.Since(given); since < testLease {
 		t.Fatalf("taken again after %s", since)
 	}
 	if c := claims(t, st, 1)[0]; c.Cursor["x"] != 3 || c.Cursor["lacking"] != 0 {
