@@ -67,6 +67,7 @@ func (s *store) holdsAdopted(t *testing.T, c Config, rs []*record.Record) {
 }
 
 func TestAdoptsTheIncumbentsDocument(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	rs := incumbent(t, s, org)
@@ -92,6 +93,7 @@ func TestAdoptsTheIncumbentsDocument(t *testing.T) {
 
 // A crash after any step of an adoption, and another process goes on: the counters are there once.
 func TestAdoptionSurvivesCrashes(t *testing.T) {
+	t.Parallel()
 	for step := range 4 {
 		t.Run(fmt.Sprint("after step ", step), func(t *testing.T) {
 			s := shared(t)
@@ -110,6 +112,7 @@ func TestAdoptionSurvivesCrashes(t *testing.T) {
 
 // A crash in an adoption, and no more records for that hour: the next process's sweep ends it.
 func TestSweepEndsAnAdoption(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	rs := incumbent(t, s, org)
@@ -147,6 +150,7 @@ func adoptUntil(t *testing.T, sink *Sink, s *store, name string, step int) {
 }
 
 func TestAnotherOrganisationsDocumentIsNotAdopted(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	incumbent(t, s, org)

@@ -44,6 +44,7 @@ func wentBack(t *testing.T) (l *sinktest.List, distinct []*record.Record) {
 }
 
 func TestRebuildCountsWhatCameAgainOnce(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	l, distinct := wentBack(t)
@@ -75,6 +76,7 @@ func TestRebuildCountsWhatCameAgainOnce(t *testing.T) {
 }
 
 func TestCompareTellsWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	l := capturedList(t, "a", [2]int{0, 300})

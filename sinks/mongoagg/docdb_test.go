@@ -13,6 +13,7 @@ import (
 // TestDocumentDB: the sink needs nothing that Amazon DocumentDB lacks. It counts, takes over another pump's documents,
 // meets duplicate keys that do not say which key, adopts the incumbent's documents and finds marks left behind.
 func TestDocumentDB(t *testing.T) {
+	t.Parallel()
 	server := testenv.NewDocumentDB(t)
 	s := newStore(t, server.URI)
 	c, rnd := s.config(), newRand(50)
@@ -50,6 +51,7 @@ func TestDocumentDB(t *testing.T) {
 
 // TestDocumentDBAdopts takes the incumbent's document over there.
 func TestDocumentDBAdopts(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, testenv.NewDocumentDB(t).URI)
 	c := s.config()
 	rs := incumbent(t, s, org)

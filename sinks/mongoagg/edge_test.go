@@ -18,6 +18,7 @@ import (
 
 // A document that expired under us comes back with what is counted after that, and complete.
 func TestExpiredDocumentBeginsAnew(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	d := sinktest.NewDriver(s.open(t, c))
@@ -35,6 +36,7 @@ func TestExpiredDocumentBeginsAnew(t *testing.T) {
 
 // What the server calls too large is tried once more with all that can be left out, and then given up.
 func TestTooLargeForTheServer(t *testing.T) {
+	t.Parallel()
 	for _, refusals := range []int{1, 99} {
 		t.Run(fmt.Sprint(refusals, " refusals"), func(t *testing.T) {
 			s := shared(t)
@@ -75,6 +77,7 @@ func TestTooLargeForTheServer(t *testing.T) {
 
 // One stream's failing document holds neither the other organisations nor the other streams.
 func TestAFailingDocumentLetsOthersPass(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -113,6 +116,7 @@ func TestAFailingDocumentLetsOthersPass(t *testing.T) {
 
 // A flush that is ended sends nothing more, and what it left is written by the next one.
 func TestAFlushThatEndsSendsNoMore(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -145,6 +149,7 @@ func TestAFlushThatEndsSendsNoMore(t *testing.T) {
 }
 
 func TestListsAreCutToTheTop(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.Top, c.Ignore, c.IgnoreTagPrefixes = 2, []string{"geo", "keyendpoints"}, []string{"t."}
@@ -156,6 +161,7 @@ func TestListsAreCutToTheTop(t *testing.T) {
 // A batch that overlaps what is gathered and not settled would be counted wrongly. One that begins at what is settled
 // begins anew.
 func TestBatchesMustFollowEachOther(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	sink, ctx := s.open(t, c), t.Context()

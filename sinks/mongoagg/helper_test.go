@@ -67,12 +67,12 @@ func (s *store) open(t testing.TB, c Config) *Sink {
 	t.Helper()
 	sink := s.closed(t, c)
 	t.Cleanup(func() { sink.Close(context.Background()) })
-	for try := 0; ; try++ { // as the pipeline does; a set that just healed may need some time to confirm
+	for deadline := time.Now().Add(time.Minute); ; { // as the pipeline does; a set that just healed may need some time to confirm
 		err := sink.Open(t.Context())
 		if err == nil {
 			return sink
 		}
-		if class, _ := pipeline.Classify(err); class != pipeline.Retryable || try == 10 {
+		if class, _ := pipeline.Classify(err); class != pipeline.Retryable || time.Now().After(deadline) {
 			t.Fatal(err)
 		}
 		time.Sleep(200 * time.Millisecond)

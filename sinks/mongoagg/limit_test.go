@@ -20,6 +20,7 @@ import (
 // TestDocumentAtTheServersLimit: an organisation's document that the server itself finds too large, whatever it is full
 // of, costs that organisation's records, as dead letters with the reason; the others count on, and nothing waits.
 func TestDocumentAtTheServersLimit(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -50,6 +51,7 @@ func TestDocumentAtTheServersLimit(t *testing.T) {
 
 // TestForeignDocumentUnderOurID: a document that has our _id and another organisation is nobody's to count in.
 func TestForeignDocumentUnderOurID(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -86,6 +88,7 @@ func TestForeignDocumentInTheCollectionOfAll(t *testing.T) {
 
 // TestRights opens the sink as users who lack what it needs.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMongoUsers(t)
 	const name = "rights"
 	server.AddUser(t, name, "reader", "read")
@@ -115,6 +118,7 @@ func TestRights(t *testing.T) {
 
 // TestForeignUniqueIndexAtTheStart: it would keep whole documents from being written, which only an operator can cure.
 func TestForeignUniqueIndexAtTheStart(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	unique := driver.IndexModel{Keys: bson.D{{Key: "orgid", Value: 1}}, Options: options.Index().SetUnique(true)}

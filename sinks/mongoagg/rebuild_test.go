@@ -106,6 +106,7 @@ func capturedList(t *testing.T, name string, claims ...[2]int) *sinktest.List {
 }
 
 func TestRebuildFoldsUpToExactlyThePositions(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	sink := s.open(t, c)
@@ -129,6 +130,7 @@ func TestRebuildFoldsUpToExactlyThePositions(t *testing.T) {
 }
 
 func TestRebuildMakesWhatIsGone(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	l := capturedList(t, "a", [2]int{0, 300})
@@ -150,6 +152,7 @@ func TestRebuildMakesWhatIsGone(t *testing.T) {
 }
 
 func TestRebuildMissesWhenAPumpWrites(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	l := capturedList(t, "a", [2]int{0, 200})
@@ -174,6 +177,7 @@ func TestRebuildMissesWhenAPumpWrites(t *testing.T) {
 }
 
 func TestRebuildStartsFromTheAdoptedBase(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	rs := incumbent(t, s, org)
@@ -193,6 +197,7 @@ func TestRebuildStartsFromTheAdoptedBase(t *testing.T) {
 }
 
 func TestRebuildLeavesWhatItCannotMakeExact(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	l := capturedList(t, "a", [2]int{0, 300})
@@ -232,6 +237,7 @@ func TestRebuildLeavesWhatItCannotMakeExact(t *testing.T) {
 
 // TestAppliedHereAsInTheServer: an update applied to a document here makes what the server makes.
 func TestAppliedHereAsInTheServer(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	rnd := newRand(7)

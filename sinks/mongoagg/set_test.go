@@ -19,6 +19,7 @@ import (
 // TestReplicaSet holds the sink to every record exactly once on a set of three members, while its primary steps down, is
 // killed or cut off, and while secondaries hang.
 func TestReplicaSet(t *testing.T) {
+	t.Parallel()
 	set := testenv.StartMongoSet(t, 3)
 	t.Run("steps down", func(t *testing.T) {
 		for seed := range uint64(2) {
@@ -180,6 +181,7 @@ func lost(rnd *rand.Rand, n int) []*record.Record {
 // TestUnknownIsNotSuccess: a write-concern error counts for every update of the command, also for those that the server
 // refused: what they ran into may be taken back.
 func TestUnknownIsNotSuccess(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	ops := []*operation{{}, {}, {}}
 	sortByIndex(s.db.Collection("c"), ops, driver.BulkWriteException{

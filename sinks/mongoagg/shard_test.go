@@ -13,6 +13,7 @@ import (
 // holds _id, organisation and time by equality. A sharded cluster sends it to one shard, by either key, and an upsert
 // is possible at all.
 func TestUpdatesNameTheShardKey(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	must(t, s.db.RunCommand(t.Context(), bson.D{{Key: "profile", Value: 2}}).Err())
 	c := s.config()

@@ -28,6 +28,7 @@ func request(org, path string, at time.Time) *record.Record {
 
 // Keys that MongoDB refuses, that read as paths, or that clash with each other.
 func TestHostileKeys(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.ExpireAfter = units.Duration(24 * time.Hour)
@@ -44,7 +45,7 @@ func TestHostileKeys(t *testing.T) {
 }
 
 // A backlog of hours, delivered in one go by a host in another zone.
-func TestBucketsAreTheRecordsOwnAndUTC(t *testing.T) {
+func TestBucketsAreTheRecordsOwnAndUTC(t *testing.T) { // not beside others: it moves the process to another zone
 	zone, err := time.LoadLocation("Asia/Kolkata")
 	must(t, err)
 	old := time.Local
@@ -68,6 +69,7 @@ func TestBucketsAreTheRecordsOwnAndUTC(t *testing.T) {
 }
 
 func TestExpiryIsTheLatestAndNeverMovesBack(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.ExpireAfter, c.MixedCollection = units.Duration(24*time.Hour), false
@@ -88,6 +90,7 @@ func TestExpiryIsTheLatestAndNeverMovesBack(t *testing.T) {
 
 // A claim is folded by the shape recorded with it.
 func TestShapeOfTheClaimCounts(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	before := s.config()
 	before.TrackAllPaths, before.Bucket, before.MixedCollection = false, units.Duration(5*time.Minute), false
@@ -114,6 +117,7 @@ func TestShapeOfTheClaimCounts(t *testing.T) {
 }
 
 func TestOddOrganisationsAreDeadLetters(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	good := request("org", "/", nine)
@@ -134,6 +138,7 @@ func TestOddOrganisationsAreDeadLetters(t *testing.T) {
 
 // A document that cannot be written costs its own records only.
 func TestABadDocumentHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -159,6 +164,7 @@ func TestABadDocumentHoldsUpNobody(t *testing.T) {
 
 // Beyond what a document can hold, newcomers count under "other", whoever redelivers, and sums stay exact.
 func TestFullDocumentsStayStorable(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false
@@ -215,6 +221,7 @@ func sumHits(v any) (n int64) {
 }
 
 func TestAddAsksForAFlushWhenItHoldsMuch(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	sink := s.open(t, c)
@@ -243,6 +250,7 @@ func TestAddAsksForAFlushWhenItHoldsMuch(t *testing.T) {
 }
 
 func TestForgetDropsOneStreamOnly(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	sink, ctx := s.open(t, c), t.Context()
@@ -270,6 +278,7 @@ func TestForgetDropsOneStreamOnly(t *testing.T) {
 // Derived fields of a document that another process keeps writing are brought up to date, and the mark stays until they
 // are; marks of a dead process are found.
 func TestDerivedFieldsAndMarks(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	ctx := t.Context()
@@ -300,6 +309,7 @@ func TestDerivedFieldsAndMarks(t *testing.T) {
 // Marks are found where their index is not: its user may not make one, or its turn had not come when the process died.
 // Of a large collection only recent buckets are read.
 func TestMarksAreFoundWithoutTheirIndex(t *testing.T) {
+	t.Parallel()
 	for _, large := range []bool{false, true} {
 		t.Run(fmt.Sprintf("large=%t", large), func(t *testing.T) {
 			s := shared(t)
@@ -343,6 +353,7 @@ func TestMarksAreFoundWithoutTheirIndex(t *testing.T) {
 
 // An answer that says that no majority has confirmed is not success, and does not make it count twice either.
 func TestNoMajorityIsUnknown(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	sink := s.open(t, c)
@@ -371,6 +382,7 @@ func TestNoMajorityIsUnknown(t *testing.T) {
 
 // The server dies under the writes and comes back.
 func TestServerKilledUnderWay(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMongo(t)
 	s := newStore(t, server.URI+"&serverSelectionTimeoutMS=2000&socketTimeoutMS=5000")
 	c := s.config()
@@ -400,6 +412,7 @@ func TestServerKilledUnderWay(t *testing.T) {
 }
 
 func TestIndexes(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	must2 := func(_ any, err error) { must(t, err) }

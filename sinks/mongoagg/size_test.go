@@ -13,6 +13,7 @@ import (
 // What a counter is taken to add to a document is no less than it adds, and not far more: else documents outgrow their
 // bound, or count under "other" too early.
 func TestSizesAreEstimatedFromAbove(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config()
 	c.MixedCollection = false

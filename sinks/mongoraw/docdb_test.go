@@ -17,6 +17,7 @@ import (
 // TestDocumentDB: a capped collection is refused with the cure; a collection for each organisation holds every record
 // once, also when it comes again and the server does not say which key it met.
 func TestDocumentDB(t *testing.T) {
+	t.Parallel()
 	server := testenv.NewDocumentDB(t)
 	s := newStore(t, server.URI)
 	capped, _ := s.sink(t, s.config(LayoutCapped))

@@ -13,6 +13,7 @@ import (
 
 // TestCityNames: languages become field names, whatever bytes they have.
 func TestCityNames(t *testing.T) {
+	t.Parallel()
 	hostile := map[string]string{"en": "a", "a\x00b": "nul", "a.b": "dot", "$set": "dollar", "": "empty", `\u00`: "escape", "\xff": "byte", "e$n": "inner"}
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutCapped))

@@ -22,6 +22,7 @@ var orgs = []string{"5e9d9544a1dcd60001d0ed20", "6f0aa544a1dcd60001d0beef", "def
 // TestGolden holds every document, field by field with order and types, against what the incumbent wrote for the same
 // captured records.
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	for _, format := range []record.Format{record.Msgpack, record.Protobuf} {
 		for _, layout := range []string{LayoutCapped, LayoutPerOrg} {
 			t.Run(format.String()+" "+layout, func(t *testing.T) {
@@ -122,6 +123,7 @@ func utf8Of(v any) any {
 
 // TestGoldenBytes: what is not UTF-8, and NUL, is stored byte for byte.
 func TestGoldenBytes(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutCapped))
 	list := sinktest.NewList("list")
@@ -191,6 +193,7 @@ func (s *store) indexes(t *testing.T, name string) (indexes []bson.D) {
 // TestIndexes holds the indexes against those of the incumbent, by name, key and options. The capped collection has
 // those that the incumbent gives it only while it is not capped.
 func TestIndexes(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	for _, layout := range []string{LayoutCapped, LayoutPerOrg} {
 		sink, _ := s.open(t, s.config(layout))

@@ -16,6 +16,7 @@ import (
 // TestUniqueIndex: documents that another unique index refuses are dead by index, duplicates of _id beside them are
 // success, and so it stays when all comes again in another cut.
 func TestUniqueIndex(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutCapped))
 	unique := driver.IndexModel{Keys: bson.D{{Key: "alias", Value: 1}}, Options: options.Index().SetName("_id_not").SetUnique(true)}
@@ -45,6 +46,7 @@ func TestUniqueIndex(t *testing.T) {
 
 // TestRefusedDocuments: a validator that somebody put on the collection refuses single documents for good.
 func TestRefusedDocuments(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
 	validator := bson.D{{Key: "method", Value: bson.D{{Key: "$ne", Value: "BREW"}}}}
@@ -63,6 +65,7 @@ func TestRefusedDocuments(t *testing.T) {
 // TestLargeRecords: bodies above 10 MiB are cut and marked in both layouts; a record too large even so is dead; both keep
 // their place among others.
 func TestLargeRecords(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	large := func(request, response, path int) func(*record.Record) {
 		return func(r *record.Record) {
@@ -114,6 +117,7 @@ func TestLargeRecords(t *testing.T) {
 
 // TestManyOrganisations writes to more collections than may be written at once.
 func TestManyOrganisations(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
 	var items []pipeline.Item
@@ -133,6 +137,7 @@ func TestManyOrganisations(t *testing.T) {
 
 // TestCappedTurnsOver: records that a capped collection has thrown out are gone; writing goes on.
 func TestCappedTurnsOver(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config(LayoutCapped)
 	c.CappedSize = minCapped

@@ -16,6 +16,7 @@ import (
 
 // TestRights opens the sink as users who lack what it needs, and as one who lacks only what it can do without.
 func TestRights(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMongoUsers(t)
 	const name = "rights"
 	db := server.Admin.Database(name)
@@ -80,6 +81,7 @@ func TestRights(t *testing.T) {
 // TestForeignUniqueIndexAtTheStart: with a unique index on what is not unique, most records would be refused. That is an
 // operator's to cure, before anything is drained.
 func TestForeignUniqueIndexAtTheStart(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	s.open(t, s.config(LayoutCapped))
 	unique := driver.IndexModel{Keys: bson.D{{Key: "apiid", Value: 1}, {Key: "path", Value: -1}}, Options: options.Index().SetUnique(true).SetName("mine")}
@@ -101,6 +103,7 @@ func TestForeignUniqueIndexAtTheStart(t *testing.T) {
 
 // TestCappedTurnsOverUnderTheDrain: a full capped collection goes on, holds no record twice, and the newest ones.
 func TestCappedTurnsOverUnderTheDrain(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config(LayoutCapped)
 	c.CappedSize = minCapped

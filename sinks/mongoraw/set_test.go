@@ -20,6 +20,7 @@ import (
 // TestReplicaSet holds the sink to every record exactly once on a set of three members, while its primary steps down, is
 // killed or cut off, and while secondaries hang.
 func TestReplicaSet(t *testing.T) {
+	t.Parallel()
 	set := testenv.StartMongoSet(t, 3)
 	t.Run("steps down", func(t *testing.T) {
 		harmed(t, set, 1, LayoutCapped, set.StepDown)

@@ -20,6 +20,7 @@ import (
 )
 
 func TestPlainCollectionIsFatal(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	if err := s.db.CreateCollection(t.Context(), cappedName); err != nil {
 		t.Fatal(err)
@@ -50,6 +51,7 @@ func TestPlainCollectionIsFatal(t *testing.T) {
 // TestDroppedUnderWay: when somebody drops the capped collection, an insert makes a plain one. It is noticed when the
 // collection is looked at again.
 func TestDroppedUnderWay(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutCapped))
 	if err := s.db.Collection(cappedName).Drop(t.Context()); err != nil {
@@ -64,6 +66,7 @@ func TestDroppedUnderWay(t *testing.T) {
 }
 
 func TestOtherSizeIsLeft(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	if err := s.db.CreateCollection(t.Context(), cappedName, options.CreateCollection().SetCapped(true).SetSizeInBytes(1<<20)); err != nil {
 		t.Fatal(err)
@@ -93,6 +96,7 @@ func TestNoCappedCollections(t *testing.T) {
 }
 
 func TestIndexThatDiffersIsLogged(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	name := orgPrefix + "org"
 	models := []driver.IndexModel{
@@ -118,6 +122,7 @@ func TestIndexThatDiffersIsLogged(t *testing.T) {
 // TestHostileOrganisations: an organisation ID that makes no collection name is dead at once, does not hold up its
 // neighbours, and never writes into a collection that is not its own.
 func TestHostileOrganisations(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
 	bad := []string{
@@ -165,6 +170,7 @@ func TestHostileOrganisations(t *testing.T) {
 
 // TestCollectionRefused: what the server refuses by name, though we thought it good, is dead and not repeated.
 func TestCollectionRefused(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
 	b, tal := batch(sample(1, nil), sample(2, nil)), tally.New(2)
@@ -181,6 +187,7 @@ func TestCollectionRefused(t *testing.T) {
 
 // TestShapeOfTheClaim: a claim is stored in the layout it was made under, whatever is configured now.
 func TestShapeOfTheClaim(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	sink, _ := s.open(t, s.config(LayoutPerOrg))
 	b := batch(sample(1, nil))
@@ -210,6 +217,7 @@ func (c Config) mustShape(t *testing.T) []byte {
 }
 
 func TestUptime(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config(LayoutPerOrg)
 	c.Uptime = false
@@ -222,6 +230,7 @@ func TestUptime(t *testing.T) {
 }
 
 func TestCredentialsAreFatal(t *testing.T) {
+	t.Parallel()
 	s := shared(t)
 	c := s.config(LayoutCapped)
 	c.URI = strings.Replace(c.URI, "mongodb://", "mongodb://nobody:wrong@", 1)
@@ -247,6 +256,7 @@ func TestWriteBeforeOpen(t *testing.T) {
 
 // TestFailPoints makes a server of its own fail as servers do, at the command that inserts.
 func TestFailPoints(t *testing.T) {
+	t.Parallel()
 	server := testenv.StartMongo(t, "--setParameter", "enableTestCommands=1")
 	s := newStore(t, server.URI)
 	sink, _ := s.open(t, s.config(LayoutCapped))
