@@ -30,8 +30,8 @@ func TestObjectReadsAsOne(t *testing.T) {
 			if !c.own {
 				g.files.left = 0
 			}
-			mustAdd(t, g, batchOf(m, g, 1, 0, 40_000, sameHour))
-			mustAdd(t, g, batchOf(m, g, 1, 40_000, 40_010, sameHour))
+			mustAdd(t, g, batchOf(m, g, 1, 0, 20_000, sameHour))
+			mustAdd(t, g, batchOf(m, g, 1, 20_000, 20_010, sameHour))
 			r := g.ranges[testStream]
 			rows := r.rows.hours[hourOf(nine)]
 			if (rows.own != nil) != c.own || (len(rows.parts) > 0) == c.own || len(rows.mem) == 0 {

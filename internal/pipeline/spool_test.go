@@ -350,7 +350,7 @@ func TestSpoolThatIsFullIsSaidOnceAndTriedAgain(t *testing.T) {
 		reg.scarce.short.Store(true)
 		p := start(t, reg, opt)
 		reg.claim(p.Owes(Analytics), payloads(3000)...)
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		if c := reg.counts("s"); c.Pending != 3000 {
 			t.Errorf("with a full spool: %+v", c)
 		}
