@@ -54,6 +54,7 @@ func damage(t *testing.T, name string) {
 }
 
 func TestArchiveCommandsTellWhatIsThere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles()
 	r.sink("nowhere", "discard", "filters: {}")
 	for i := range 4 {
@@ -105,6 +106,7 @@ func TestArchiveCommandsTellWhatIsThere(t *testing.T) {
 }
 
 func TestArchiveVerifyNamesWhatIsDamaged(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles()
 	for i := range 3 {
 		r.push(fmt.Sprintf("%s_%d", msgpackList, i), many(50, capturedHour)...)
@@ -133,6 +135,7 @@ func TestArchiveVerifyNamesWhatIsDamaged(t *testing.T) {
 }
 
 func TestArchiveIsChosenByName(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles()
 	r.sink("more", "csv", "dir: "+filepath.Join(r.dir, "more"))
 	file := r.file(nil)

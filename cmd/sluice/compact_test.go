@@ -75,6 +75,7 @@ func verbs(as []plan.Action) (out []plan.Verb) {
 // TestCompactionThroughTheProgram: many drains make many small objects, which become one in each hour, also when the job
 // is killed on the way; aggregates are rebuilt from it, and what was joined goes an hour later.
 func TestCompactionThroughTheProgram(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles().withAggregate()
 	hour := time.Now().UTC().Truncate(time.Hour).Add(-5 * time.Hour)
 	file := r.file(nil)

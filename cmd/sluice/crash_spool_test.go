@@ -44,7 +44,7 @@ var bucketHistory = history{
 		c.config = strings.Replace(c.config, "state: {", fmt.Sprintf("state: {durable: false, spool: s3://%s/own/, ", c.bucket.Bucket), 1)
 		c.files["all"] = c.file(nil)
 		c.files["down"] = c.file(func(s string) string {
-			return strings.ReplaceAll(s, c.mongo, "mongodb://"+nowhere(c.t)+"/?replicaSet=rs0&serverSelectionTimeoutMS=200")
+			return strings.ReplaceAll(s, c.mongo, "mongodb://"+nowhere+"/?replicaSet=rs0&serverSelectionTimeoutMS=200")
 		})
 	},
 	round: func(c *crasher) { c.poison(); c.overflow("raw"); c.files["all"] = c.pump(c.n) },

@@ -150,9 +150,14 @@ func begins(point string, with []string) bool {
 	return slices.ContainsFunc(with, func(w string) bool { return strings.HasPrefix(stepOf(point), w) })
 }
 
+// theSource reads the crash points of the module's source, once: it checks the types of all of it.
+var theSource = sync.OnceValues(func() (*points.Found, error) {
+	return points.Load(filepath.Join("..", ".."), points.Exempt, "./...")
+})
+
 // The program dies at every crash point of its source, in one history or another, and nothing is lost or doubled.
 func TestEveryCrashPoint(t *testing.T) {
-	found, err := points.Load(filepath.Join("..", ".."), points.Exempt, "./...")
+	found, err := theSource()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +256,8 @@ func dieAt(t *testing.T, bin string, h history, due []string, pass int) {
 
 // The program that is shipped calls no point, and one built for crash points calls two a step.
 func TestTheShippedProgramHasNoCrashPoints(t *testing.T) {
-	found, err := points.Load(filepath.Join("..", ".."), points.Exempt, "./...")
+	t.Parallel()
+	found, err := theSource()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +303,7 @@ var elsewhere = map[string]excuse{
 
 // What is excused is a step, no history passes it, and the test that is named is there.
 func TestExcusesHold(t *testing.T) {
-	found, err := points.Load(filepath.Join("..", ".."), points.Exempt, "./...")
+	found, err := theSource()
 	if err != nil {
 		t.Fatal(err)
 	}

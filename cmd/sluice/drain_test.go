@@ -25,6 +25,7 @@ func (r *rig) pushCaptures() {
 }
 
 func TestCapturesReachEverySinkOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAll()
 	r.pushCaptures()
 	file := r.file(nil)
@@ -56,6 +57,7 @@ func TestCapturesReachEverySinkOnce(t *testing.T) {
 }
 
 func TestPoisonAmongGoodRecords(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAll()
 	good := many(1000, capturedHour)
 	poison := [][]byte{{}, {0xc0}, {0x80}, []byte("garbage"), good[0][:len(good[0])/2], append(good[1:2:2][0][:len(good[1]):len(good[1])], 1), {0xde}}
@@ -83,11 +85,12 @@ func TestPoisonAmongGoodRecords(t *testing.T) {
 }
 
 func TestBacklogEndsInItsHours(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAggregate().withArchive()
 	for i := range 6000 { // two hours in one list, not in order
 		r.push(msgpackList, made(i, capturedHour.Add(time.Duration(i*7919%7200)*time.Second)))
 	}
-	t.Setenv("TZ", "Asia/Kolkata") // half an hour off
+	r.env = []string{"TZ=Asia/Kolkata"} // half an hour off
 	r.once(r.file(nil), 0)
 	e := r.expect()
 	r.wantAggregates(e.records)
@@ -95,15 +98,16 @@ func TestBacklogEndsInItsHours(t *testing.T) {
 }
 
 func TestKilledInMidDrain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAll()
 	for i := range 8 {
-		r.push(fmt.Sprintf("%s_%d", msgpackList, i), many(4000, capturedHour.Add(time.Duration(i)*10*time.Minute))...)
+		r.push(fmt.Sprintf("%s_%d", msgpackList, i), many(2500, capturedHour.Add(time.Duration(i)*10*time.Minute))...)
 	}
 	file := r.file(nil)
 	kills := 0
 	for range 12 {
 		p := r.start("run", "--once", "--config", file)
-		p.KillAfter(200*time.Millisecond, 2500*time.Millisecond)
+		p.KillAfter(200*time.Millisecond, 1500*time.Millisecond)
 		if p.ExitCode() == 0 {
 			break
 		}

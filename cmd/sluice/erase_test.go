@@ -50,6 +50,7 @@ func everywhere(n int) map[string]int {
 // TestErasure: a key's records go from every store, and only they; a plan changes nothing, a hold forbids it, a kill on the way
 // is mended by running it again, and the old objects go when they are old enough.
 func TestErasure(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withRaw().withSearch().withFiles()
 	r.sink("local", "sqlite", "path: "+filepath.Join(r.dir, "sluice.db"))
 	hour := time.Now().UTC().Truncate(time.Hour).Add(-3 * time.Hour)

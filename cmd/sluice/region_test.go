@@ -16,6 +16,7 @@ import (
 
 // TestSecondRegionWithACopiedConfiguration: two Redis, the same names and labels everywhere, one set of stores.
 func TestSecondRegionWithACopiedConfiguration(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAll()
 	first := r.file(nil)
 	other := testenv.StartRedis(t)

@@ -10,6 +10,7 @@ import (
 // TestReplayIntoAnotherArchive: objects are copied with their manifests, any number of times; what the other archive has
 // under other names is not put there twice.
 func TestReplayIntoAnotherArchive(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles()
 	hour := time.Now().UTC().Truncate(time.Hour).Add(-4 * time.Hour)
 	r.push(msgpackList, many(100, hour)...)
@@ -65,7 +66,7 @@ func TestCopyWaitsForWhatASinkIsOwed(t *testing.T) {
 	both := r.file(nil)
 	p := r.start("run", "--config", both)
 	manifests := filepath.Join(r.filesDir(), "region=*", "dt=*", "hour=*", "*.manifest.json")
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		found, err := filepath.Glob(manifests)
 		if err != nil || len(found) > 0 {
 			break

@@ -28,10 +28,9 @@ const perAge = 300
 func (r *rig) aged() (records map[int][]*record.Record, noon map[int]time.Time) {
 	r.t.Helper()
 	records, noon = map[int][]*record.Record{}, map[int]time.Time{}
-	today := time.Now().UTC().Truncate(24 * time.Hour)
 	n := 0
 	for _, age := range ages {
-		at := today.Add(-time.Duration(age) * 24 * time.Hour)
+		at := r.today.Add(-time.Duration(age) * 24 * time.Hour)
 		noon[age] = at.Add(12 * time.Hour)
 		for i := range perAge { // four hours of the day
 			payload := made(n, at.Add(time.Duration(i%4)*time.Hour+time.Duration(i)*time.Second))
@@ -122,10 +121,9 @@ func rows(as []plan.Action) (out []string) {
 
 // agesOf counts times by their age in days.
 func (r *rig) agesOf(times []time.Time) string {
-	today := time.Now().UTC().Truncate(24 * time.Hour)
 	seen := map[int]int{}
 	for _, t := range times {
-		seen[int(today.Sub(t.UTC().Truncate(24*time.Hour)).Hours()/24)]++
+		seen[int(r.today.Sub(t.UTC().Truncate(24*time.Hour)).Hours()/24)]++
 	}
 	var out []string
 	for _, age := range ages {
@@ -196,7 +194,7 @@ func (r *rig) withRawPerOrg() *rig {
 }
 
 func (r *rig) day(age int) string {
-	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -age).Format(time.DateOnly)
+	return r.today.AddDate(0, 0, -age).Format(time.DateOnly)
 }
 
 // wantRolledUp holds the aggregates against independent recounts: hours of 60 and 1 days ago, one day of 500 days ago. Of

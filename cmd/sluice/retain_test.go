@@ -19,6 +19,7 @@ import (
 )
 
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAggregate().withRawPerOrg().withSearch().withArchive()
 	records, _ := r.aged()
 	file := r.file(nil) // the defaults: archive 400 days, raw and search 30, hourly aggregates 90 and daily 3 years
@@ -60,6 +61,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestRetentionKeepsWhatIsOnHold(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withRawPerOrg().withSearch().withArchive()
 	r.aged()
 	file := r.file(func(s string) string {
@@ -95,6 +97,7 @@ func TestRetentionKeepsWhatIsOnHold(t *testing.T) {
 }
 
 func TestRetentionDeletesNothingThatIsNotSafe(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withSearch().withArchive()
 	r.aged()
 	file := r.file(nil)
@@ -132,6 +135,7 @@ func TestRetentionDeletesNothingThatIsNotSafe(t *testing.T) {
 }
 
 func TestRetentionRunsOnceAtATime(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withRawPerOrg()
 	r.aged()
 	file := r.file(nil)
@@ -162,6 +166,7 @@ func TestRetentionRunsOnceAtATime(t *testing.T) {
 }
 
 func TestRetentionKilledAndRunAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withAggregate().withRawPerOrg()
 	records, _ := r.aged()
 	file := r.file(nil)
@@ -190,6 +195,7 @@ func (r *rig) freeLease() {
 }
 
 func TestRetentionResizesTheCappedCollection(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withRaw()
 	r.aged()
 	size := func() int64 {

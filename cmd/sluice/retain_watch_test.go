@@ -41,7 +41,7 @@ func TestRetentionWatches(t *testing.T) {
 		return string(b)
 	}
 	addr := regexp.MustCompile(`address=(http://[^/\s]+)/retention`)
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if m := addr.FindStringSubmatch(p.Stderr()); m != nil {
 			base = m[1]
 			if strings.Contains(get("/metrics"), "sluice_retention_last_run_ok 1") {

@@ -25,7 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a gateway's Redis, real stores, and a configuration that joins them.
 type rig struct {
 	t      *testing.T
-	bin    string
+	bin    string // with the race detector
+	look   string // without it: for what is asked again and again until a state has come
+	today  time.Time
+	env    []string // added for what start starts
 	redis  *testenv.RedisServer
 	client rueidis.Client
 	dir    string
@@ -48,7 +51,8 @@ const (
 // newRig makes a rig without sinks; redis are arguments of its server.
 func newRig(t *testing.T, redis ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, bin: testenv.Build(t), redis: testenv.StartRedis(t, redis...), dir: t.TempDir(), lists: map[string][][]byte{}}
+	r := &rig{t: t, bin: testenv.Build(t), look: testenv.BuildShipped(t), redis: testenv.StartRedis(t, redis...), dir: t.TempDir(), lists: map[string][][]byte{},
+		today: time.Now().UTC().Truncate(24 * time.Hour)}
 	r.connect()
 	r.config = fmt.Sprintf(`region: test
 sources:
@@ -138,7 +142,7 @@ func (r *rig) file(edit func(string) string) string {
 // start starts the program.
 func (r *rig) start(args ...string) *testenv.Process {
 	r.t.Helper()
-	return testenv.Start(r.t, r.bin, args, nil)
+	return testenv.Start(r.t, r.bin, args, r.env)
 }
 
 // once runs the program once with the configuration file and wants the exit code.
@@ -152,9 +156,11 @@ func (r *rig) once(file string, code int, more ...string) *testenv.Process {
 }
 
 // audit reads the ledger with the program.
-func (r *rig) audit(file string) audit {
+func (r *rig) audit(file string) audit { r.t.Helper(); return r.auditBy(r.look, file) }
+
+func (r *rig) auditBy(bin, file string, more ...string) audit {
 	r.t.Helper()
-	p := r.start("audit", "--output", "json", "--config", file)
+	p := testenv.Start(r.t, bin, append([]string{"audit", "--output", "json", "--config", file}, more...), r.env)
 	code := p.Wait()
 	var a audit
 	if err := json.Unmarshal([]byte(p.Stdout()), &a); err != nil {
@@ -169,7 +175,7 @@ func (r *rig) audit(file string) audit {
 // wantLedger holds the ledger of every configured sink against what it must be.
 func (r *rig) wantLedger(file string, taken uint64, want map[string]sinkLedger) {
 	r.t.Helper()
-	a := r.audit(file)
+	a := r.auditBy(r.bin, file)
 	if !a.Balanced || a.Taken != taken {
 		r.t.Errorf("ledger: taken %d, balanced %v, want %d: %v", a.Taken, a.Balanced, taken, a.Strange)
 	}

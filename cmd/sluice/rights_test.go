@@ -9,6 +9,7 @@ import (
 
 // TestDrainWithLeastRights drains as the user that deploy/redis describes, and no other.
 func TestDrainWithLeastRights(t *testing.T) {
+	t.Parallel()
 	r := newRig(t).withFiles()
 	data, err := os.ReadFile(filepath.Join("..", "..", "deploy", "redis", "sluice.acl"))
 	if err != nil {

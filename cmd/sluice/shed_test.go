@@ -41,7 +41,7 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 	r.config = strings.Replace(r.config, "127.0.0.1:0", fmt.Sprint("127.0.0.1:", port), 1)
 	file := r.file(nil)
 	down := r.file(func(s string) string {
-		return strings.ReplaceAll(s, live, "mongodb://"+nowhere(t)+"/?replicaSet=rs0&serverSelectionTimeoutMS=200")
+		return strings.ReplaceAll(s, live, "mongodb://"+nowhere+"/?replicaSet=rs0&serverSelectionTimeoutMS=200")
 	})
 	p := r.start("run", "--config", down)
 	for i := 0; i < n; i += 500 {
@@ -69,7 +69,7 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 	}
 	where := fmt.Sprint("http://127.0.0.1:", port)
 	var page string
-	for deadline := time.Now().Add(40 * time.Second); metric(t, page, `sluice_sink_spool_batches{sink="dashboard"}`) <= 0 ||
+	for deadline := time.Now().Add(time.Minute); metric(t, page, `sluice_sink_spool_batches{sink="dashboard"}`) <= 0 ||
 		metric(t, page, fmt.Sprintf(`sluice_source_suspect_stretches{list=%q,source="main"}`, list)) != 1; time.Sleep(time.Second) {
 		if page = get(t, where+"/metrics", ""); time.Now().After(deadline) {
 			t.Fatalf("not in the metrics:\n%s", page)
@@ -84,7 +84,7 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 		}
 	}
 	if size, age := metric(t, page, `sluice_sink_spool_bytes{sink="dashboard"}`), metric(t, page, `sluice_sink_spool_oldest_seconds{sink="dashboard"}`); size < 1e6 ||
-		age <= 0 || age > 120 || metric(t, page, "sluice_alarms") < 3 {
+		age <= 0 || age > 3600 || metric(t, page, "sluice_alarms") < 3 {
 		t.Errorf("%v bytes, %v s, %v alarms", size, age, metric(t, page, "sluice_alarms"))
 	}
 	status := get(t, where+"/api/status", "")
@@ -104,7 +104,7 @@ func TestShedIsCountedNamedAndAlarmed(t *testing.T) {
 	p = r.start("run", "--config", file)
 	r.until(file, "the rest arrives", func(l sinkLedger) bool { return l.Effective+l.Shed == n })
 	ready := ""
-	for deadline := time.Now().Add(40 * time.Second); !strings.HasPrefix(ready, "ready, degraded\nthe history of Redis went back in 1 places"); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.HasPrefix(ready, "ready, degraded\nthe history of Redis went back in 1 places"); time.Sleep(200 * time.Millisecond) {
 		if ready = get(t, where+"/ready", ""); time.Now().After(deadline) {
 			t.Fatalf("/ready says %q", ready)
 		}

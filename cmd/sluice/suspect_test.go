@@ -15,7 +15,7 @@ import (
 // onReplica waits until a replica has elements of a list.
 func (r *rig) onReplica(client rueidis.Client, list string, n int64) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if got, err := client.Do(context.Background(), client.B().Llen().Key(list).Build()).AsInt64(); err == nil && got == n {
 			return
 		}
