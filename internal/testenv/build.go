@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"sluice/internal/testenv/install"
@@ -36,11 +37,15 @@ func BuildShipped(t testing.TB) string {
 	return build(t, "./cmd/sluice", false, "")
 }
 
+// built are the files that this process has built: to ask the go command again
+// for each of a hundred tests takes half a second each time, for sources that do
+// not change during a run.
+var built sync.Map
+
 // build builds a command of this module, given from the module's root.
 func build(t testing.TB, pkg string, race bool, tags string) string {
 	t.Helper()
 	root := moduleRoot(t)
-	noteSources(t, root)
 	dir := buildDir(t, root)
 	name := filepath.Base(pkg)
 	args := []string{"build"}
@@ -58,10 +63,14 @@ func build(t testing.TB, pkg string, race bool, tags string) string {
 		t.Fatal(err)
 	}
 	defer unlock()
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "-o", shared, pkg)...)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	if _, done := built.Load(shared); !done {
+		noteSources(t, root)
+		cmd := exec.CommandContext(t.Context(), "go", append(args, "-o", shared, pkg)...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", pkg, err, out)
+		}
+		built.Store(shared, true)
 	}
 	// A name of the test's own: the next build may replace the shared file.
 	own := filepath.Join(t.TempDir(), name)
