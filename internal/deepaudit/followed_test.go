@@ -51,6 +51,16 @@ func TestAuditKnowsWhatIsFollowed(t *testing.T) {
 	}
 }
 
+// TestAuditLeavesGapsOfOthers: which positions became dead letters where an archive is written is known there alone.
+func TestAuditLeavesGapsOfOthers(t *testing.T) {
+	a, b := objectOf(1, 1, 0, 10), objectOf(1, 1, 13, 10)
+	a.m.Origin, b.m.Origin = 1, 1
+	opt := options(&shelf{objects: []object{a, b}}, tableOf(a, b), followedList(pos(1, 1, 23), 0))
+	if got, rep := counts(t, opt, 1000, "a"); got != "" || !rep.InOrder {
+		t.Errorf("%s: %+v", got, rep.Stores["a"].Findings)
+	}
+}
+
 func withStranger(t *table) *table {
 	t.held = append(t.held, Held{ID: record.MakeID(at, 77), Where: "table"})
 	return t
