@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -57,12 +56,6 @@ func retainWidths(named map[string]units.Duration) map[time.Duration]time.Durati
 func retainNotes(cfg *config.Config) []string {
 	c := cfg.Retention
 	var notes []string
-	for _, org := range sortedKeys(c.Organisations) {
-		if a := c.Organisations[org].Archive; a != nil && a.Keep > 0 && (c.Archive.Keep == 0 || a.Keep < c.Archive.Keep) {
-			notes = append(notes, fmt.Sprintf("retention.organisations.%s.archive.keep is shorter than that of the others: "+
-				"taking one organisation's rows out of objects is not in this version, they go with the whole day", org))
-		}
-	}
 	var mongo []string
 	for _, name := range sortedKeys(cfg.Sinks) {
 		switch cfg.Sinks[name].Type {

@@ -59,7 +59,7 @@ type RetainSearch struct {
 
 // Organisation overrides rules for one organisation. A nil span is not overridden.
 type Organisation struct {
-	Archive   *Keep        `yaml:"archive" doc:"Span for the organisation's rows in the archive."`
+	Archive   *Keep        `yaml:"archive" doc:"Span for the organisation's rows in the archive; no shorter than that of the others, since objects hold rows of all and go as whole days: the longest span wins."`
 	Raw       *Keep        `yaml:"raw" doc:"Span for the organisation's own raw collection."`
 	Aggregate *KeepByWidth `yaml:"aggregate" doc:"Spans for the organisation's own aggregates."`
 	Search    *Keep        `yaml:"search" doc:"Span for the organisation's documents in OpenSearch."`

@@ -35,6 +35,10 @@ func (v *validator) retention() {
 		if org == "" {
 			v.add(path, "the organisation has no ID", "write its ID as the key")
 		}
+		if a := r.Organisations[org].Archive; a != nil && a.Keep > 0 && (r.Archive.Keep == 0 || a.Keep < r.Archive.Keep) && v.sound(path+".archive") {
+			v.add(path+".archive.keep", a.Keep.String()+" is shorter than retention.archive.keep: an object holds rows of all organisations and goes as a whole",
+				"leave it out and run sluice archive erase --org "+org+" --to TIME --apply, or shorten retention.archive.keep")
+		}
 		if a := r.Organisations[org].Aggregate; a != nil {
 			v.keepByWidth(path+".aggregate.keep", a.Keep)
 		}
