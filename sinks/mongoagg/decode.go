@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
 	"sluice/aggregate"
 )
@@ -37,13 +38,23 @@ func eachIn(m bson.Raw, visit func(string, bson.Raw)) {
 }
 
 func eachDocument(m bson.Raw, visit func(string, bson.Raw)) {
-	es, err := m.Elements()
-	if err != nil {
-		return
-	}
-	for _, e := range es {
-		if c, ok := e.Value().DocumentOK(); ok {
-			visit(e.Key(), c)
+	eachElement(m, func(key []byte, v bson.RawValue) {
+		if c, ok := v.DocumentOK(); ok {
+			visit(string(key), c)
+		}
+	})
+}
+
+// eachElement visits the elements of a document that the server sent, without a list of them.
+func eachElement(m bson.Raw, visit func(key []byte, v bson.RawValue)) {
+	_, rest, ok := bsoncore.ReadLength(m)
+	for ok && len(rest) > 1 {
+		var e bsoncore.Element
+		if e, rest, ok = bsoncore.ReadElement(rest); !ok {
+			return
+		}
+		if v, err := e.ValueErr(); err == nil {
+			visit(e.KeyBytes(), bson.RawValue{Type: v.Type, Value: v.Data})
 		}
 	}
 }
@@ -58,13 +69,8 @@ type stored struct {
 
 // decodeCounter reads a counter. Numbers may have any numeric type: the incumbent stores the same in several.
 func decodeCounter(raw bson.Raw) (s stored) {
-	es, err := raw.Elements()
-	if err != nil {
-		return s
-	}
-	for _, e := range es {
-		v := e.Value()
-		switch e.Key() {
+	eachElement(raw, func(key []byte, v bson.RawValue) {
+		switch string(key) {
 		case "hits":
 			s.Hits = integer(v)
 		case "success":
@@ -110,7 +116,7 @@ func decodeCounter(raw bson.Raw) (s stored) {
 		case "upstreamlatency":
 			s.upstream = v
 		}
-	}
+	})
 	if !s.hasLast {
 		s.LastTime = time.Time{}.UnixMilli() // what the Dashboard reads where there is none
 	}

@@ -89,12 +89,21 @@ func (d *derivation) counter(path string, s stored) {
 			*f = bsoncore.AppendDoubleElement(*f, path+"."+a.name, a.want)
 		}
 	}
+	if len(s.Codes) == 0 && s.errorList.Type == bson.TypeArray && string(s.errorList.Value) == noErrors {
+		return
+	}
 	if list := errorList(&s.Entry); s.errorList.Type != bson.TypeArray || !bytes.Equal(s.errorList.Value, list) {
 		*f = bsoncore.AppendArrayElement(*f, path+".errorlist", list)
 	}
 }
 
+// noErrors is the list of a counter without errors, as most are.
+const noErrors = "\x05\x00\x00\x00\x00"
+
 func errorList(e *aggregate.Entry) []byte {
+	if len(e.Codes) == 0 {
+		return []byte(noErrors)
+	}
 	at, arr := bsoncore.AppendArrayStart(nil)
 	for i, c := range e.ErrorList() {
 		sub, b := bsoncore.AppendDocumentElementStart(arr, strconv.Itoa(i))

@@ -2,9 +2,11 @@ package mongoagg
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/bson/bsontype"
 	"go.mongodb.org/mongo-driver/x/bsonx/bsoncore"
 
 	"sluice/aggregate"
@@ -15,6 +17,39 @@ import (
 type operators struct {
 	inc, max, min, set []byte
 	path               []byte // of the counter being written, with a dot behind it
+}
+
+// reserve makes room for the fields of a delta, so that what is written is not copied again and again.
+func (o *operators) reserve(delta *aggregate.Delta) {
+	const more = 26 // of a field beside its counter's path: type, its own name, value
+	paths := 0
+	for i, m := range delta.Dims {
+		for k := range m {
+			paths += len(aggregate.Dim(i).String()) + len(k.Outer) + len(k.Name) + more
+		}
+	}
+	o.inc = slices.Grow(o.inc, 10*paths+1024)
+	o.max = slices.Grow(o.max, 3*paths+1024)
+	o.min = slices.Grow(o.min, 2*paths+1024)
+	o.set = slices.Grow(o.set, 4*paths+1024) // names are about as long as paths
+}
+
+// at begins the path of a counter.
+func (o *operators) at(steps ...string) {
+	o.path = o.path[:0]
+	for _, s := range steps {
+		o.path = append(append(o.path, s...), '.')
+	}
+}
+
+// field begins an element of the counter: its type and its name, behind which its value goes. It makes no string of
+// the name, of which an update has a hundred thousand.
+func (o *operators) field(dst []byte, t bsontype.Type, name ...string) []byte {
+	dst = append(append(dst, byte(t)), o.path...)
+	for _, n := range name {
+		dst = append(dst, n...)
+	}
+	return append(dst, 0)
 }
 
 func newOperators() *operators {
@@ -28,6 +63,7 @@ func newOperators() *operators {
 // update is the update that adds a delta. Organisation and time stand in its filter, from which an upsert takes them.
 func update(d *document, delta *aggregate.Delta, at map[string]pipeline.Position, growth int) bson.Raw {
 	o := newOperators()
+	o.reserve(delta)
 	o.setTimeID(d.timestamp())
 	for l, p := range at {
 		o.set = bsoncore.AppendStringElement(o.set, positionField(l), p.String())
@@ -39,15 +75,17 @@ func update(d *document, delta *aggregate.Delta, at map[string]pipeline.Position
 	if delta.Total.Hits > 0 {
 		o.max = bsoncore.AppendDateTimeElement(o.max, "lasttime", delta.LastTime)
 	}
-	o.counter("total", &aggregate.Entry{Counter: delta.Total})
+	o.at("total")
+	o.counter(&aggregate.Entry{Counter: delta.Total})
 	for i, m := range delta.Dims {
 		dim := aggregate.Dim(i)
 		for k, e := range m {
-			path := dim.String() + "." + k.Name
 			if dim.Nested() {
-				path = dim.String() + "." + k.Outer + "." + k.Name
+				o.at(dim.String(), k.Outer, k.Name)
+			} else {
+				o.at(dim.String(), k.Name)
 			}
-			o.counter(path, e)
+			o.counter(e)
 		}
 	}
 	return o.document()
@@ -68,51 +106,49 @@ func (o *operators) setTimeID(t time.Time) {
 
 // counter adds a counter. Sums are there also when they are zero, as the Dashboard is used to; minima and maxima only
 // when there is something to compare.
-func (o *operators) counter(path string, e *aggregate.Entry) {
-	o.path = append(append(o.path[:0], path...), '.')
-	o.count("hits", e.Hits)
-	o.count("success", e.Success)
-	o.count("errortotal", e.Errors)
-	o.inc = bsoncore.AppendDoubleElement(o.inc, o.field("totalrequesttime"), float64(e.RequestTime))
-	o.sum("totallatency", e.Latency)
-	o.sum("totalupstreamlatency", e.Upstream)
-	o.sum("openconnections", e.OpenConnections)
-	o.sum("closedconnections", e.ClosedConnections)
-	o.sum("bytesin", e.BytesIn)
-	o.sum("bytesout", e.BytesOut)
+func (o *operators) counter(e *aggregate.Entry) {
+	o.count(e.Hits, "hits")
+	o.count(e.Success, "success")
+	o.count(e.Errors, "errortotal")
+	o.inc = bsoncore.AppendDouble(o.field(o.inc, bson.TypeDouble, "totalrequesttime"), float64(e.RequestTime))
+	o.sum(e.Latency, "totallatency")
+	o.sum(e.Upstream, "totalupstreamlatency")
+	o.sum(e.OpenConnections, "openconnections")
+	o.sum(e.ClosedConnections, "closedconnections")
+	o.sum(e.BytesIn, "bytesin")
+	o.sum(e.BytesOut, "bytesout")
 	for _, c := range e.Codes {
-		o.count("errormap."+c.String(), c.Count)
+		o.count(c.Count, "errormap.", c.String())
 	}
 	if e.Hits > 0 {
-		o.max = bsoncore.AppendInt64Element(o.max, o.field("maxlatency"), e.MaxLatency)
-		o.max = bsoncore.AppendInt64Element(o.max, o.field("maxupstreamlatency"), e.MaxUpstream)
-		o.max = bsoncore.AppendDateTimeElement(o.max, o.field("lasttime"), e.LastTime)
+		o.max = bsoncore.AppendInt64(o.field(o.max, bson.TypeInt64, "maxlatency"), e.MaxLatency)
+		o.max = bsoncore.AppendInt64(o.field(o.max, bson.TypeInt64, "maxupstreamlatency"), e.MaxUpstream)
+		o.max = bsoncore.AppendDateTime(o.field(o.max, bson.TypeDateTime, "lasttime"), e.LastTime)
 	}
 	if e.Served() {
-		o.min = bsoncore.AppendInt64Element(o.min, o.field("minlatency"), e.MinLatency)
-		o.min = bsoncore.AppendInt64Element(o.min, o.field("minupstreamlatency"), e.MinUpstream)
+		o.min = bsoncore.AppendInt64(o.field(o.min, bson.TypeInt64, "minlatency"), e.MinLatency)
+		o.min = bsoncore.AppendInt64(o.field(o.min, bson.TypeInt64, "minupstreamlatency"), e.MinUpstream)
 	}
-	o.set = bsoncore.AppendStringElement(o.set, o.field("identifier"), e.Identifier)
-	o.set = bsoncore.AppendStringElement(o.set, o.field("humanidentifier"), e.Human)
+	o.set = bsoncore.AppendString(o.field(o.set, bson.TypeString, "identifier"), e.Identifier)
+	o.set = bsoncore.AppendString(o.field(o.set, bson.TypeString, "humanidentifier"), e.Human)
 }
-
-func (o *operators) field(name string) string { return string(append(o.path, name...)) }
 
 // count adds a number of requests: 32 bits while they do, as the incumbent stores them; MongoDB widens the sum itself.
-func (o *operators) count(name string, n int64) {
+func (o *operators) count(n int64, name ...string) {
 	if n <= math.MaxInt32 {
-		o.inc = bsoncore.AppendInt32Element(o.inc, o.field(name), int32(n))
+		o.inc = bsoncore.AppendInt32(o.field(o.inc, bson.TypeInt32, name...), int32(n))
 		return
 	}
-	o.sum(name, n)
+	o.sum(n, name...)
 }
 
-func (o *operators) sum(name string, n int64) {
-	o.inc = bsoncore.AppendInt64Element(o.inc, o.field(name), n)
+func (o *operators) sum(n int64, name ...string) {
+	o.inc = bsoncore.AppendInt64(o.field(o.inc, bson.TypeInt64, name...), n)
 }
 
 func (o *operators) document() bson.Raw {
-	at, doc := bsoncore.AppendDocumentStart(nil)
+	size := len(o.inc) + len(o.max) + len(o.min) + len(o.set) + 64
+	at, doc := bsoncore.AppendDocumentStart(make([]byte, 0, size))
 	for _, p := range []struct {
 		name string
 		body []byte
