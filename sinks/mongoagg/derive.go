@@ -25,6 +25,21 @@ const sweepEvery = 10 * time.Minute
 // deriveEvery is how long derived fields may be behind. Writing them costs about as much as thirty updates.
 const deriveEvery = 5 * time.Second
 
+// Deriving a document reads all of it and writes every list that changed as a whole, so that a large one rests for longer:
+// deriveEvery for each deriveSmall bytes of its maps, up to maxRest.
+const (
+	deriveSmall = 256 << 10
+	maxRest     = time.Minute
+)
+
+// rest is how long after a derivation the next one of the document is due.
+func (d *document) rest() time.Duration {
+	if d.mapBytes <= deriveSmall {
+		return 0 // at every turn
+	}
+	return min(maxRest, deriveEvery*time.Duration(1+d.mapBytes/deriveSmall))
+}
+
 // deriveFor is how long one flush derives when it is not the last one: a backlog over many buckets makes many documents,
 // and counting goes first.
 const deriveFor = 5 * time.Second
@@ -50,7 +65,7 @@ func (s *Sink) derive(ctx context.Context, all bool) error {
 	room := semaphore.NewWeighted(deriveMemory)
 	g, grouped := errgroup.WithContext(ctx)
 	for _, d := range s.docs {
-		if !d.dirty || d.bad != "" {
+		if !d.dirty || d.bad != "" || !all && began.Before(d.derived.Add(d.rest())) {
 			continue
 		}
 		weight := int64(min(deriveMemory, max(deriveLeast, d.mapBytes*deriveCopies)))
@@ -73,6 +88,7 @@ func (s *Sink) derive(ctx context.Context, all bool) error {
 // deriveDocument touches nothing but its document. It returns errors that concern more than this one.
 func (s *Sink) deriveDocument(ctx context.Context, d *document) error {
 	clean, err := s.deriveOne(ctx, d)
+	d.derived = s.now()
 	switch {
 	case err == nil:
 		d.dirty = !clean

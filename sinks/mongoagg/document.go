@@ -36,6 +36,7 @@ type document struct {
 	tight    bool            // the store said that it is too large: leave out what can be
 	bad      string          // why nothing can be counted in it any more
 	dirty    bool            // its derived fields are behind its counters
+	derived  time.Time       // when they were last brought up to date, or that was tried
 	used     uint64          // the flush in which it was last needed
 	warned   bool
 	refused  int // flushes in a row in which the server refused this one update, for no known reason
