@@ -57,7 +57,6 @@ servers: $(BIN)/servers
 
 .PHONY: bench
 bench: $(BIN)/servers
-	$(GO) test -run '^$$' -bench . ./benchmarks
 	@$(GO) build -o $(BIN)/e2e ./benchmarks/e2e
 	@$(BIN)/servers -only redis,mongo,opensearch,s3 -- $(BIN)/e2e -json $(BIN)/bench.json -compare benchmarks/baseline.json $(BENCH)
 

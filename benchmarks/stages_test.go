@@ -50,6 +50,15 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+func BenchmarkHash(b *testing.B) {
+	payloads, _ := requests(b)
+	b.SetBytes(int64(len(payloads[0])))
+	b.ReportAllocs()
+	for b.Loop() {
+		_ = record.HashPayload(payloads[0])
+	}
+}
+
 func BenchmarkID(b *testing.B) {
 	payloads, records := requests(b)
 	b.SetBytes(int64(len(payloads[0])))

@@ -36,6 +36,8 @@ type bench struct {
 
 	master string // what the master list holds
 	runs   int
+
+	profiles string // directory; empty: none
 }
 
 // list is the one that gateways without further settings write.

@@ -187,7 +187,7 @@ func (b *bench) first(ctx context.Context, rounds int) (result, error) {
 
 // down compares a sink's rate while another cannot be reached with its rate alone.
 func (b *bench) down(ctx context.Context, n, rounds int) (result, error) {
-	out := result{Name: "csv beside a sink that is down", Records: n}
+	out := result{Name: downName, Records: n}
 	if err := b.fill(ctx, n, sample.Options{}); err != nil {
 		return out, err
 	}

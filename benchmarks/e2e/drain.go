@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/benchmarks/sample"
@@ -70,7 +72,7 @@ func (b *bench) drainOnce(ctx context.Context, d drain) (p pair, missing []strin
 		return p, nil, err
 	}
 	before := b.mongodCPU()
-	c, err := start(ctx, r.dir, b.sluice, d.env, "run", "--once", "--config", "sluice.yaml")
+	c, err := start(ctx, r.dir, b.sluice, append(b.profile(d.name), d.env...), "run", "--once", "--config", "sluice.yaml")
 	if err != nil {
 		return p, nil, err
 	}
@@ -86,6 +88,15 @@ func (b *bench) drainOnce(ctx context.Context, d drain) (p pair, missing []strin
 	b.log("%-22s wall %6.2fs  cpu %6.2fs  rss %4d MiB  ratio %.2f", d.name, p.ours.wall.Seconds(), p.ours.cpu.Seconds(),
 		p.ours.rss>>20, p.floor.cpu.Seconds()/p.ours.cpu.Seconds())
 	return p, nil, nil
+}
+
+// profile is the environment in which a run writes its profile.
+func (b *bench) profile(name string) []string {
+	if b.profiles == "" {
+		return nil
+	}
+	file := fmt.Sprintf("%s-%d.pprof", strings.ReplaceAll(name, " ", "-"), b.runs)
+	return []string{"BENCH_PROFILE=" + filepath.Join(b.profiles, file)}
 }
 
 func (b *bench) floorRun(ctx context.Context, n int) (usage, error) {

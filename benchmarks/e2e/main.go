@@ -1,7 +1,8 @@
 // Command e2e measures sluice from end to end: the built program, real servers, records of the size that gateways write.
 // CPU is that of the process, user and system; ratios are to the floor program over the same list, run beside each run.
 //
-//	go run ./benchmarks/e2e [-only regexp] [-rounds 3] [-json file] [-compare benchmarks/baseline.json]
+//	go run ./benchmarks/e2e [-only regexp] [-rounds 3] [-json file] [-compare benchmarks/baseline.json] [-profile dir]
+//	  [-write-baseline benchmarks/baseline.json] [-write-goals docs/performance.md]
 //
 // It starts a Redis and a MongoDB of its own. OpenSearch and S3 are those of the environment: `make bench` sets it. What
 // is not there is said, and its scenarios are left out.
@@ -26,6 +27,8 @@ type flags struct {
 	json    string
 	compare string
 	write   string
+	profile string
+	goals   string
 }
 
 func main() {
@@ -36,6 +39,8 @@ func main() {
 	flag.StringVar(&f.json, "json", "", "write the results to `file` as well")
 	flag.StringVar(&f.compare, "compare", "", "compare with the ratios in `file`, and fail when one is worse beyond noise")
 	flag.StringVar(&f.write, "write-baseline", "", "write the ratios to `file`")
+	flag.StringVar(&f.goals, "write-goals", "", "write the goals and what was seen into the page `file`, between its marks")
+	flag.StringVar(&f.profile, "profile", "", "write profiles of CPU time into `directory`, one a run")
 	flag.Parse()
 	var err error
 	if f.only, err = regexp.Compile(*only); err == nil {
@@ -55,9 +60,17 @@ func measure(f flags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	b.profiles = f.profile
 	results, failed := b.all(ctx, f)
 	if err := printTable(os.Stdout, results); err != nil {
 		return err
+	}
+	verdicts := judge(results)
+	if err := printGoals(os.Stdout, verdicts); err != nil {
+		return err
+	}
+	if f.goals != "" {
+		failed = errors.Join(failed, writeGoals(f.goals, verdicts))
 	}
 	return errors.Join(failed, f.keep(results))
 }

@@ -15,6 +15,12 @@ type scenario struct {
 	run  func(context.Context, *bench) (result, error)
 }
 
+// Names of scenarios that goals are about.
+const (
+	fourSinks = "4 sinks: aggregate raw search archive"
+	downName  = "csv beside a sink that is down"
+)
+
 // Numbers of records: large enough that starting and ending is little of the whole.
 const (
 	manyRecords  = 300_000
@@ -27,19 +33,19 @@ func scenarios(f flags) []scenario {
 	var out []scenario
 	for _, d := range all {
 		rounds := f.rounds
-		if d.records > manyRecords {
-			rounds = 1 // only the memory is of interest
+		if d.records > manyRecords || d.options.Paths >= 10_000 {
+			rounds = 1 // only the memory is of interest, or minutes of mongod's time are enough
 		}
 		out = append(out, scenario{d.name, func(ctx context.Context, b *bench) (result, error) { return b.drain(ctx, d, rounds) }})
 	}
 	out = append(out,
-		scenario{"csv beside a sink that is down", func(ctx context.Context, b *bench) (result, error) {
-			return b.down(ctx, storeRecords, f.rounds)
-		}},
+		scenario{stagesName, func(ctx context.Context, b *bench) (result, error) { return b.stages(ctx, f.rounds) }},
+		scenario{downName, func(ctx context.Context, b *bench) (result, error) { return b.down(ctx, manyRecords, f.rounds) }},
 		scenario{"start to first record", func(ctx context.Context, b *bench) (result, error) { return b.first(ctx, f.rounds) }},
 		scenario{"idle", func(ctx context.Context, b *bench) (result, error) { return b.idle(ctx, 20*time.Second) }},
 	)
 	if !f.short {
+		out = append(out, scenario{largeName, func(ctx context.Context, b *bench) (result, error) { return b.large(ctx) }})
 		for _, t := range feeds() {
 			out = append(out, scenario{t.name, func(ctx context.Context, b *bench) (result, error) { return b.trickle(ctx, t) }})
 		}

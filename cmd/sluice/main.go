@@ -21,6 +21,7 @@ const (
 )
 
 func main() {
+	ended := measured()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
