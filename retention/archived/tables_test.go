@@ -111,7 +111,7 @@ func TestParquetThatNobodyWants(t *testing.T) {
 	d.rules.Parquet = true
 	d.s.Parquet()
 	day := time.Now().UTC().Truncate(units.Day).AddDate(0, 0, -3)
-	for h := range uint32(3) {
+	for h := range uint32(4) {
 		rows(t, d.root, d.files, day.Add(time.Duration(h)*time.Hour), h*10, 10, 50*time.Hour)
 	}
 	d.wants("written", d.apply(), plan.WriteParquet)
@@ -120,7 +120,8 @@ func TestParquetThatNobodyWants(t *testing.T) {
 	d.wants("switched off", d.apply())
 	d.rules.CompactAfter = 0 // joins nothing, so that an hour differs for itself
 	rows(t, d.root, d.files, day, 100, 10, 50*time.Hour)
-	gone := filepath.Join(d.root, archive.Partition(prefix, "eu", day.Add(2*time.Hour)))
+	rows(t, d.root, d.files, day.Add(2*time.Hour), 110, 10, 50*time.Hour) // with an hour between that is in step
+	gone := filepath.Join(d.root, archive.Partition(prefix, "eu", day.Add(3*time.Hour)))
 	if err := os.RemoveAll(gone); err != nil {
 		t.Fatal(err)
 	}
