@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"sluice/internal/units"
@@ -124,7 +126,7 @@ func (p *planner) level(f *Forecast) int64 {
 	case Spool:
 		return 0 // what comes in depends on outages
 	case Aggregate:
-		return 0 // of two widths with different sizes; their own growth is what counts
+		return p.aggregateLevel()
 	case Archive:
 		keep = p.in.Rules.longest(Archive).keep
 	default:
@@ -133,6 +135,58 @@ func (p *planner) level(f *Forecast) int64 {
 	level := int64(float64(f.Growth) * (keep.Hours() / 24))
 	if bound := p.in.Rules.MaxSize[p.inv.Kind]; bound > 0 && (level == 0 || bound < level) {
 		return bound
+	}
+	return level
+}
+
+// aggregateLevel adds up what each width of documents grows to: what a day of them takes, for as long as they are kept. Of a width that
+// others are rolled up to that is the time since these went. It is 0 while a width has no documents yet to tell from, or no bound.
+func (p *planner) aggregateLevel() (level int64) {
+	type width struct {
+		bytes    int64
+		from, to time.Time
+	}
+	widths := map[time.Duration]*width{}
+	for i := range p.inv.Items {
+		it := &p.inv.Items[i]
+		if !it.Emptied.IsZero() {
+			continue
+		}
+		w := widths[it.Width]
+		if w == nil {
+			w = &width{from: it.From, to: it.To}
+			widths[it.Width] = w
+		}
+		w.bytes += it.Bytes
+		if it.From.Before(w.from) {
+			w.from = it.From
+		}
+		if it.To.After(w.to) {
+			w.to = it.To
+		}
+	}
+	sorted := slices.Sorted(maps.Keys(widths))
+	if len(sorted) == 0 {
+		return 0
+	}
+	if p.in.Rules.RollUp {
+		for w, keep := range p.in.Rules.Widths {
+			if w > sorted[0] && widths[w] == nil && (keep == 0 || keep > p.in.Rules.longestOf(sorted[0])) {
+				return 0 // nothing was rolled up to it yet
+			}
+		}
+	}
+	var finer time.Duration // how long the width before is kept
+	for _, w := range sorted {
+		keep := p.in.Rules.longestOf(w)
+		if keep == 0 {
+			return 0
+		}
+		days := max(1, widths[w].to.Sub(widths[w].from).Hours()/24)
+		level += int64(float64(widths[w].bytes) / days * max(0, (keep-finer).Hours()/24))
+		if p.in.Rules.RollUp {
+			finer = keep
+		}
 	}
 	return level
 }

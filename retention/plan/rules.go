@@ -112,6 +112,17 @@ func (r *Rules) ofWidth(org string, w time.Duration) rule {
 	return rule{r.Widths[w], "retention.aggregate.keep." + name}
 }
 
+// longestOf is how long documents of a width are kept at most, whatever their organisation; 0: for ever.
+func (r *Rules) longestOf(w time.Duration) time.Duration {
+	keep := r.Widths[w]
+	for _, org := range r.Organisations {
+		if k, ok := org.Widths[w]; ok && keep != 0 && (k == 0 || k > keep) {
+			keep = k
+		}
+	}
+	return keep
+}
+
 // coarser is the width that documents are rolled up to: the next one named whose own span has not passed at that time.
 func (r *Rules) coarser(org string, w time.Duration, end, now time.Time) time.Duration {
 	if !r.RollUp {
