@@ -51,7 +51,7 @@ func goals() []goal {
 		{work: "the same, mongod", from: "trickle, 1000/s", value: extra("mongod CPU s"), unit: " s", want: 4, most: true},
 		{work: "memory, a million records waiting, `csv`", from: "backlog 1000000, csv", value: rss, unit: " MiB", want: 128, most: true},
 		{work: "memory, four stores", from: fourSinks, value: rss, unit: " MiB", want: 256, most: true},
-		{work: "two cores against one, source in memory, aggregates and archive", from: stagesName, value: extra("two cores, fold+csv"), unit: " x", want: 1.7},
+		{work: "two cores against one, source in memory, aggregates and archive", from: stagesName, value: extra("two cores against one: fold+csv"), unit: " x", want: 1.7},
 		{work: "updates/s of aggregates at 10,000/s, 5 organisations, 11 lists", from: "rush, 10000/s, 11 lists", value: extra("updates/s of aggregates"), want: 10, most: true},
 		{work: "a large aggregate document: its size", from: largeName, value: scaled(1e-6, extra("document bytes")), unit: " MB", open: true},
 		{work: "the same: sent to mongod for each update", from: largeName, value: scaled(1e-3, extra("bytes sent an update")), unit: " kB", open: true},

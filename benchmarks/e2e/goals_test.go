@@ -83,3 +83,14 @@ PASS
 		}
 	}
 }
+
+func TestStagesAreListedBelowTheTable(t *testing.T) {
+	var b strings.Builder
+	if err := printTable(&b, []result{{Name: stagesName, Extra: map[string]float64{"a": 1, "b": 2}}, {Name: "idle"}}); err != nil {
+		t.Fatal(err)
+	}
+	table, stages, ok := strings.Cut(b.String(), "\nstages:\n")
+	if !ok || !strings.Contains(table, "idle") || strings.Contains(table, stagesName) || stages != "  a 1.00\n  b 2.00\n" {
+		t.Error(b.String())
+	}
+}

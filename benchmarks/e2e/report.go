@@ -30,6 +30,9 @@ func printTable(w io.Writer, results []result) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "scenario\trecords\twall s\tCPU s\trecords/CPU s\tratio to floor\tRSS MiB\tallocs/record\tB/record\t\t")
 	for _, r := range results {
+		if r.Name == stagesName { // too many figures for a row
+			continue
+		}
 		if len(r.Missing) > 0 {
 			fmt.Fprintf(t, "%s\tnot run: no %s\t\t\t\t\t\t\t\t\t\n", r.Name, strings.Join(r.Missing, ", "))
 			continue
@@ -38,7 +41,15 @@ func printTable(w io.Writer, results []result) error {
 			number("%.2f", r.CPU), number("%.0f", r.Rate), number("%.2f", r.Ratio), r.RSS,
 			number("%.2f", r.Allocs), number("%.0f", r.Garbage), extras(r.Extra))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.Name == stagesName {
+			fmt.Fprintf(w, "\nstages:\n  %s\n", strings.ReplaceAll(extras(r.Extra), ", ", "\n  "))
+		}
+	}
+	return nil
 }
 
 func number(format string, v float64) string {

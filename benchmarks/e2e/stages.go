@@ -33,7 +33,7 @@ func (b *bench) stages(ctx context.Context, rounds int) (result, error) {
 	for _, kind := range []string{"discard", "csv", "fold+csv"} {
 		one, two := out.Extra["Pipeline/"+kind+"/cores=1 ns/record"], out.Extra["Pipeline/"+kind+"/cores=2 ns/record"]
 		if two > 0 {
-			out.Extra["two cores, "+kind] = one / two
+			out.Extra["two cores against one: "+kind] = one / two
 		}
 	}
 	return out, nil
