@@ -24,7 +24,7 @@ const (
 
 // file writes rows into a Parquet file, a row group at a time.
 type file struct {
-	w      *parquet.Writer
+	w      *parquet.GenericWriter[any]
 	schema *parquet.Schema
 	width  int
 	nanos  int // where the rest of a timestamp goes
@@ -48,7 +48,7 @@ func newFile(to io.Writer, from []source) (*file, error) {
 		return nil, errors.New("the schema has no column " + nanos)
 	}
 	f.nanos = leaf.ColumnIndex
-	f.w = parquet.NewWriter(to, f.schema, parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
+	f.w = parquet.NewGenericWriter[any](to, f.schema, parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1), parquet.PageBufferSize(pageBytes),
 		parquet.DictionaryMaxBytes(dictionary), parquet.CreatedBy("sluice", fmt.Sprint(schemaVersion), ""), parquet.KeyValueMetadata("sluice.sources", string(names)))
 	return f, nil
 }
