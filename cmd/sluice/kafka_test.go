@@ -56,7 +56,7 @@ func TestCapturesReachEverySinkOnceThroughKafka(t *testing.T) {
 // record is once in every sink.
 func TestEdgeWorkersAndBrokerDie(t *testing.T) {
 	t.Parallel()
-	records := 30_000
+	records := 50_000
 	port := testenv.FreePort(t)
 	proxy, err := faultproxy.NewProxy(fmt.Sprintf("127.0.0.1:%d", port), 7)
 	if err != nil {

@@ -2,7 +2,10 @@ package redislist
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"sluice/internal/crash"
@@ -14,6 +17,15 @@ import (
 type sharing struct {
 	next time.Time
 	fair int // most lists that this pump should have; 0: as many as there are
+}
+
+// group marks pumps that feed the same sinks. Others cannot take lists off each other, so they share none.
+func (se *session) group() string {
+	h := sha256.New()
+	for _, k := range []pipeline.Kind{pipeline.Analytics, pipeline.Uptime} {
+		fmt.Fprintf(h, "%q", se.drain.Owes(k).Sinks)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:4])
 }
 
 // pumpsKey is where the pumps of a place are named, beside its first list.
@@ -68,7 +80,7 @@ func (se *session) share(ctx context.Context) error {
 // pumps names this pump as one that lives for so long, or not at all, and counts those that do.
 func (se *session) pumps(ctx context.Context, lives time.Duration) (int, error) {
 	crash.Before("redis/pumps")
-	r, _, err := se.c.eval(ctx, pumpsScript, []string{se.pumpsKey()}, []string{se.src.deps.Token, millis(lives)})
+	r, _, err := se.c.eval(ctx, pumpsScript, []string{se.pumpsKey()}, []string{se.src.deps.Token, millis(lives), se.group()})
 	crash.After("redis/pumps")
 	if err != nil {
 		return 0, err

@@ -106,7 +106,8 @@ func TestAPumpThatEndsByItselfTakesAllThatIsFree(t *testing.T) {
 		r.push(l.name, 0, 50)
 	}
 	pumps := all[0].registry() + ":pumps"
-	r.do("HSET", pumps, "dead", fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()))
+	group := (&session{drain: newDrain("x")}).group()
+	r.do("HSET", pumps, group+":dead", fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()))
 	cfg := testConfig(srv.Addr)
 	cfg.Uptime, cfg.Claim.Lease = false, units.Duration(time.Minute)
 	s := newSource(t, cfg, tokenA)
@@ -114,7 +115,29 @@ func TestAPumpThatEndsByItselfTakesAllThatIsFree(t *testing.T) {
 	d := newDrain("x")
 	run(t, s, d)
 	eventually(t, "it has all lists", func() bool { return len(d.gained) == 4 })
-	if n := r.int("HEXISTS", pumps, tokenA); n != 0 {
+	if n := r.int("HEXISTS", pumps, group+":"+tokenA); n != 0 {
 		t.Error("others would leave it lists")
+	}
+}
+
+// TestPumpsWithOtherSinksShareNothing: a list that one gives back could owe a sink that the other lacks. It would come back after a lease, and
+// be given back again.
+func TestPumpsWithOtherSinksShareNothing(t *testing.T) {
+	srv := testenv.StartRedis(t)
+	r := dialRedis(t, srv.Addr)
+	all := lists("analytics-", false)
+	for _, l := range all[:4] {
+		r.push(l.name, 0, 50)
+	}
+	cfg := testConfig(srv.Addr)
+	cfg.Uptime, cfg.Claim.Lease = false, units.Duration(time.Second)
+	both, one := newDrain("archive", "raw"), newDrain("raw")
+	run(t, newSource(t, cfg, tokenA), both)
+	eventually(t, "one has all lists", func() bool { return len(both.gained) == 4 })
+	run(t, newSource(t, cfg, tokenB), one)
+	eventually(t, "both are named", func() bool { return r.int("HLEN", all[0].registry()+":pumps") == 2 })
+	time.Sleep(4 * time.Second)
+	if len(both.gained) != 4 || len(one.gained) != 0 {
+		t.Errorf("lists moved: taken %d and %d times", len(both.gained), len(one.gained))
 	}
 }
