@@ -45,7 +45,7 @@ demo:
 # Vet is a part of `make lint`.
 .PHONY: test
 test: $(BIN)/servers $(BIN)/gotest
-	@$(BIN)/servers -- $(BIN)/gotest -race -count=1 -timeout=40m -vet=off -p=3 -parallel=4 $(TESTFLAGS) $(PKG)
+	@$(BIN)/servers -- $(BIN)/gotest -race -count=1 -timeout=40m -vet=off -p=2 -parallel=4 $(TESTFLAGS) $(PKG)
 
 .PHONY: unit
 unit:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,7 +68,7 @@ var redisArgs = []string{"--appendonly", "yes", "--appendfsync", "always", "--re
 
 func connect(addr string) (rueidis.Client, error) {
 	return rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ForceSingleClient: true,
-		DisableRetry: true, ConnWriteTimeout: giveUp}) // a push may have 512 MB
+		DisableRetry: true, Dialer: net.Dialer{Timeout: giveUp, KeepAlive: time.Second}, ConnWriteTimeout: giveUp}) // a push may have 512 MB
 }
 
 func (w *world) oneRedis(ctx context.Context, name string, args ...string) (*launch.Server, error) {
