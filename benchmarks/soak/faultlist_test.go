@@ -84,9 +84,8 @@ func TestEveryFaultIsMet(t *testing.T) {
 }
 
 // Every fault that a case or a schedule meets has a figure among the kept results: it was injected, it met something, and the promise
-// held. What no run has come to an end with is named here.
+// held.
 func TestEveryFaultHasAFigure(t *testing.T) {
-	missing := []string{"ten thousand organisations in one batch"}
 	root, err := sample.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +117,7 @@ func TestEveryFaultHasAFigure(t *testing.T) {
 		for _, m := range reference.FindAllStringSubmatch(by, -1) {
 			if m[1] != "" {
 				kind = m[1]
-			} else if kind != "test" && !slices.Contains(missing, m[2]) {
+			} else if kind != "test" {
 				wanted = true
 				figures += met[m[2]]
 			}

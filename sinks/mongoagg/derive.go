@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
@@ -55,12 +56,18 @@ const (
 // derive brings the derived fields of the documents that were written up to date: averages, error lists, lists. The
 // counters are read back, since other processes add to them too. What cannot be derived is logged and stays marked.
 func (s *Sink) derive(ctx context.Context, all bool) error {
-	if s.now().Sub(s.swept) >= sweepEvery {
-		if err := s.sweep(ctx); err != nil {
+	for {
+		found, err := s.look(ctx)
+		if err != nil {
 			return err
 		}
-		s.swept = s.now()
+		if err = s.deriveKnown(ctx, all); err != nil || !all || len(s.more) == 0 || found == 0 {
+			return err
+		}
 	}
+}
+
+func (s *Sink) deriveKnown(ctx context.Context, all bool) error {
 	began := s.now()
 	room := semaphore.NewWeighted(deriveMemory)
 	g, grouped := errgroup.WithContext(ctx)
@@ -194,31 +201,53 @@ func (s *Sink) measure(d *document, raw bson.Raw) {
 // nearlyFull is from how many bytes on the counters of a document are kept in mind, so that it need not be read again.
 const nearlyFull = 2 << 20
 
-// sweep finds documents that other processes left marked.
-func (s *Sink) sweep(ctx context.Context) error {
-	names, err := s.db.ListCollectionNames(ctx, bson.D{}) // not by a pattern, which some servers do not take there
-	if err != nil {
-		return fmt.Errorf("list collections: %w", mongo.Classify(err))
+// look finds documents that other processes left marked, when it is time to: everywhere, or where the last look did not
+// take on all. It returns how many were not known.
+func (s *Sink) look(ctx context.Context) (found int, err error) {
+	names := s.more
+	everywhere := s.now().Sub(s.swept) >= sweepEvery
+	if everywhere {
+		if names, err = s.ofAggregates(ctx); err != nil {
+			return 0, err
+		}
 	}
+	var more []string
 	for _, name := range names {
-		if _, ok := IsCollection(name); !ok {
-			continue
+		n, full, err := s.sweep(ctx, name)
+		if err != nil {
+			return 0, err
 		}
-		if err := s.sweepOne(ctx, name); err != nil {
-			return err
+		if found += n; full {
+			more = append(more, name)
 		}
 	}
-	return nil
+	if s.more = more; everywhere {
+		s.swept = s.now()
+	}
+	return found, nil
 }
 
-// maxSwept bounds what one sweep takes on in a collection; the next goes on.
+// ofAggregates names the collections that may hold aggregate documents.
+func (s *Sink) ofAggregates(ctx context.Context) ([]string, error) {
+	names, err := s.db.ListCollectionNames(ctx, bson.D{}) // not by a pattern, which some servers do not take there
+	if err != nil {
+		return nil, fmt.Errorf("list collections: %w", mongo.Classify(err))
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, ok := IsCollection(name)
+		return !ok
+	}), nil
+}
+
+// maxSwept bounds what one look takes on in a collection; once that is derived the next goes on.
 const maxSwept = 1000
 
-// sweepOne looks in one collection.
-func (s *Sink) sweepOne(ctx context.Context, collection string) error {
+// sweep looks in one collection. It returns how many marked documents were not known, and whether there may be more that
+// can be derived.
+func (s *Sink) sweep(ctx context.Context, collection string) (fresh int, full bool, err error) {
 	cur, err := s.marked(ctx, s.db.Collection(collection))
 	if err != nil {
-		return err
+		return 0, false, err
 	}
 	var found []struct {
 		ID        primitive.ObjectID `bson:"_id"`
@@ -226,7 +255,7 @@ func (s *Sink) sweepOne(ctx context.Context, collection string) error {
 		Timestamp time.Time          `bson:"timestamp"`
 	}
 	if err := cur.All(ctx, &found); err != nil {
-		return fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
+		return 0, false, fmt.Errorf("look for documents to derive: %w", mongo.Classify(err))
 	}
 	for _, f := range found {
 		id := docID{collection, f.ID}
@@ -236,16 +265,20 @@ func (s *Sink) sweepOne(ctx context.Context, collection string) error {
 			d.top, d.used = s.cfg.Top, s.flushes
 			s.docs[id] = d
 		}
+		if !d.dirty {
+			fresh++
+		}
 		d.dirty = true
+		full = full || d.bad == ""
 	}
-	return nil
+	return fresh, full && len(found) >= s.sweeps, nil
 }
 
 // marked finds marked documents with the index of marks. That the mark exists is said twice, for servers that otherwise
 // do not use a sparse index (Amazon DocumentDB, which may not take the hint).
 func (s *Sink) marked(ctx context.Context, coll *driver.Collection) (*driver.Cursor, error) {
 	filter := bson.D{{Key: "sluice.dirty", Value: bson.D{{Key: "$exists", Value: true}, {Key: "$eq", Value: true}}}}
-	o := options.Find().SetLimit(maxSwept).SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}})
+	o := options.Find().SetLimit(int64(s.sweeps)).SetProjection(bson.D{{Key: "orgid", Value: 1}, {Key: "timestamp", Value: 1}})
 	cur, err := coll.Find(ctx, filter, o, options.Find().SetHint(dirtyIndex().Key))
 	switch code := mongo.Code(err); {
 	case code == codeBadValue || code == codeNoIndex:

@@ -40,6 +40,8 @@ type Sink struct {
 	flushes uint64
 	derived time.Time // the last time derived fields were brought up to date
 	swept   time.Time // the last time marks of others were looked for
+	more    []string  // collections in which more marks were found than were taken on
+	sweeps  int       // how many are, of a collection at a time
 }
 
 var _ pipeline.Gatherer = (*Sink)(nil)
@@ -50,7 +52,7 @@ func New(name string, c Config, log *slog.Logger) (*Sink, error) {
 		return nil, fmt.Errorf("%s %s: %s", ps[0].Key, ps[0].What, ps[0].Cure)
 	}
 	return &Sink{name: name, builds: mongo.NewBuilds(), cfg: c, log: log.With("sink", name), now: time.Now, send: send, keys: counterKeys{maphash.MakeSeed()},
-		shapes: map[string]*shape{}, streams: map[string]*stream{}, docs: map[docID]*document{},
+		shapes: map[string]*shape{}, streams: map[string]*stream{}, docs: map[docID]*document{}, sweeps: maxSwept,
 		waiting: map[*document]bool{}, ready: collections{at: map[string]time.Time{}}}, nil
 }
 
@@ -101,7 +103,7 @@ func (s *Sink) Due() time.Time {
 		return s.now() // once, to look for what a dead process left behind
 	case s.touched || len(s.waiting) > 0:
 		return s.since.Add(s.cfg.Flush.D())
-	case s.anyDirty():
+	case len(s.more) > 0 || s.anyDirty():
 		return s.derived.Add(deriveEvery)
 	}
 	return time.Time{}

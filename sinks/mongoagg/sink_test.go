@@ -306,6 +306,51 @@ func TestDerivedFieldsAndMarks(t *testing.T) {
 	s.holds(t, c, recordsOf(l))
 }
 
+// More marks than one look takes on are found by those that follow, in the flush that is the last one without a pause.
+func TestManyMarksAreFound(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		t.Run(fmt.Sprintf("all=%t", all), func(t *testing.T) {
+			t.Parallel()
+			s := shared(t)
+			c := s.config()
+			ctx, coll := t.Context(), s.db.Collection(mixedName)
+			dead := s.open(t, c)
+			rs := made(newRand(1), 10)
+			for i, r := range rs {
+				r.OrgID = fmt.Sprint("org", i)
+			}
+			l := listOf("l", rs)
+			_, err := dead.Add(ctx, sinktest.Batch(dead, l, &l.Claims[0], 0, 10))
+			must(t, err)
+			dead.full = true // as after ErrFull: counters only
+			dead.derived, dead.swept = time.Now(), time.Now()
+			_, err = dead.Flush(ctx, true)
+			must(t, err)
+			left := func() int64 {
+				n, err := coll.CountDocuments(ctx, bson.D{{Key: "sluice.dirty", Value: true}})
+				must(t, err)
+				return n
+			}
+			if left() != 10 {
+				t.Fatalf("%d documents are marked", left())
+			}
+			other := s.open(t, c)
+			other.sweeps = 3
+			for n := 0; n == 0 || !all && !other.Due().IsZero(); n++ {
+				if other.derived = (time.Time{}); n > 10 {
+					t.Fatal("there is no end")
+				}
+				_, err = other.Flush(ctx, all)
+				must(t, err)
+			}
+			if left() != 0 {
+				t.Errorf("%d marks are left", left())
+			}
+		})
+	}
+}
+
 // Marks are found where their index is not: its user may not make one, or its turn had not come when the process died.
 // Of a large collection only recent buckets are read.
 func TestMarksAreFoundWithoutTheirIndex(t *testing.T) {
